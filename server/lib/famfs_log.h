@@ -44,7 +44,7 @@ struct famfs_fs {
 
 /**
  * famfs_fs_open() - read superblock and log header, play the whole log
- * @media:	primary device; copied, its name and ctx must outlive the fs
+ * @media:	primary device; copied; its name, ctx, mapping, fds must outlive the fs
  * @flags:	FAMFS_OPEN_*
  * @report:	called once per entry left out, or NULL
  *

@@ -82,9 +82,9 @@ typedef void (*famfs_report_fn)(void *ctx, const struct famfs_error *err);
 struct famfs_media {
 	const char *name;		/* for messages; must outlive the media */
 	uint64_t size;			/* bytes, or FAMFS_SIZE_UNKNOWN */
-	int (*read)(void *ctx, uint64_t offset, void *buf, size_t len);
-	int (*invalidate)(void *ctx, uint64_t offset, size_t len);
-	void *ctx;
+	int (*read)(const struct famfs_media *m, uint64_t offset, void *buf, size_t len);
+	int (*invalidate)(const struct famfs_media *m, uint64_t offset, size_t len);
+	void *ctx;			/* the caller's own */
 	/* State of the stock readers below. */
 	const uint8_t *map;
 	uint64_t base;
@@ -248,7 +248,8 @@ int famfs_entry_check(const struct famfs_media_entry *raw, const char *device,
  *
  * ret_err->verdict tells a bad log (FAMFS_REFUSE) from an entry to leave out
  * (FAMFS_SKIP). The namespace's own rules (parent, duplicates) are
- * famfs_ns_check(). Return: 0 or -errno; INVALID decodes as such.
+ * famfs_ns_check(). *ret is undefined on failure. Return: 0 or -errno; an
+ * INVALID entry fails with verdict FAMFS_SKIP.
  */
 int famfs_entry_decode(const struct famfs_media_entry *raw, const char *device,
 		       uint64_t index, const struct famfs_devs *devs,

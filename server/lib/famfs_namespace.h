@@ -43,7 +43,7 @@ struct famfs_ns_stats {
 	uint64_t memory_bytes;	/* heap used by the tree */
 };
 
-/** famfs_ns_new() - tree with root (0755, 0:0) and .meta; devs may be NULL until known */
+/** famfs_ns_new() - tree with root (0755, 0:0) and .meta */
 int famfs_ns_new(const struct famfs_super *sb, struct famfs_ns **ret_ns);
 void famfs_ns_free(struct famfs_ns *ns);
 
@@ -103,7 +103,7 @@ int famfs_ns_path(const struct famfs_ns *ns, uint64_t nodeid, char *buf, size_t 
 void famfs_ns_stats(const struct famfs_ns *ns, struct famfs_ns_stats *ret);
 
 /**
- * famfs_fmap_resolve() - the longest contiguous run from a file offset
+ * famfs_fmap_resolve() - one contiguous run from a file offset
  *
  * Plain reference for hosts, tools and tests; the fast resolver is in fmap.h.
  * Return: 0, or -ENXIO at or past the size.
