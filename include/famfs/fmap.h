@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where the bytes of a file are, in the form that a page fault reads: one slot of
+ * 64 bytes per file, and the resolver that turns a slot and a file position into
+ * a mapping. The same lines run in bpf/famfs.bpf.c, in the server, in the unit
+ * tests and in the fuzzer. docs/map-layout.md has the picture.
+ *
+ * The tables:
+ *   slots[nodeid - 2]		files of the log, one slot per log entry
+ *   reserved[nodeid - 2^32]	files without a log entry (.meta/.superblock, ...)
+ *   extents[]			what does not fit into a slot
+ *
+ * The resolver trusts nobody: whatever a slot holds, it neither loops for long
+ * nor reads outside the tables, and shifts by less than the width of the type.
+ * It does not check devices or their sizes; the kernel does that with every
+ * mapping that it is given.
+ *
+ * Publishing: a slot is filled, then its type is stored with release semantics;
+ * readers load the type first. A published slot is never rewritten, but for
+ * FAMFS_SLOT_DEAD stored over its type, once and for all.
+ */
+#ifndef FAMFS_FMAP_H
+#define FAMFS_FMAP_H
+
+#include <linux/errno.h>
+#include <linux/types.h>
+
+#define FAMFS_SLOT_STRIPS	6		/* strips inside a slot */
+#define FAMFS_SLOT_STRIPS_MAX	16		/* strips of one file, as on media */
+
+/* A unit is the allocation unit of the file system; tables count in units. */
+#define FAMFS_UNIT_SHIFT_MIN	12
+#define FAMFS_UNIT_SHIFT_MAX	21
+
+/*
+ * Limits of the encoding, in units. The first is what makes the reciprocal exact,
+ * see famfs_slot_resolve(). With 2 MiB units: files of 4 EiB, devices of 8 EiB;
+ * with 4 KiB units: 8 TiB and 16 TiB.
+ */
+#define FAMFS_SLOT_SIZE_MAX	0x7fffffffU	/* file size */
+#define FAMFS_SLOT_START_MAX	0xffffffffU	/* start of a strip */
+
+/* Extents of one file; bounds the binary search. The media has 16 at most. */
+#define FAMFS_SLOT_EXTENTS_MAX	(1U << 16)
+#define FAMFS_SLOT_SEARCH_STEPS	17
+
+/* One byte; the names show up in `bpftool map dump`. */
+enum famfs_slot_type {
+	FAMFS_SLOT_EMPTY	= 0,	/* nothing published here */
+	FAMFS_SLOT_SIMPLE	= 1,	/* one run: strips[0] */
+	FAMFS_SLOT_EXTENTS	= 2,	/* extents[first .. first + count), in order */
+	FAMFS_SLOT_INTERLEAVE	= 3,	/* 2..6 strips in the slot */
+	FAMFS_SLOT_INTERLEAVE_EXT = 4,	/* 7..16 strips, in extents[first + i] */
+	FAMFS_SLOT_DEAD		= 255,	/* the file system is not this one any more */
+} __attribute__((packed));
+
+/* Start of a run of bytes. 8 bytes. */
+struct famfs_strip {
+	__u32	dev;		/* kernel's id of the device; 0 is none */
+	__u32	start;		/* in units */
+};
+
+/* Record of the second table. 16 bytes. */
+struct famfs_slot_extent {
+	struct famfs_strip strip;
+	__u32	first;		/* its first unit in the file; 0 in INTERLEAVE_EXT */
+	__u32	units;		/* its length; 0 in INTERLEAVE_EXT */
+};
+
+/**
+ * struct famfs_slot - one file, 64 bytes
+ * @generation: FUSE generation of the inode
+ * @type: stored last
+ * @nstrips: interleaved: strips of the file
+ * @chunk_shift: interleaved: log2 of the chunk in bytes. EXTENTS: log2 of the
+ *	extents' length in bytes if all but the last are equal, a power of two, else 0
+ * @recip_shift: n / nstrips == (n * recip) >> recip_shift
+ * @recip: see @recip_shift
+ * @size: of the file in units, rounded up
+ * @strips: SIMPLE, INTERLEAVE; zero where unused
+ * @ext: EXTENTS, INTERLEAVE_EXT: records of the second table
+ */
+struct famfs_slot {
+	__u32	generation;
+	enum famfs_slot_type type;
+	__u8	nstrips;
+	__u8	chunk_shift;
+	__u8	recip_shift;
+	__u32	recip;
+	__u32	size;
+	union {
+		struct famfs_strip strips[FAMFS_SLOT_STRIPS];
+		struct {
+			__u32	first;
+			__u32	count;
+		} ext;
+	};
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(enum famfs_slot_type) == 1, "slot type is a byte");
+_Static_assert(sizeof(struct famfs_strip) == 8, "strip size");
+_Static_assert(sizeof(struct famfs_slot_extent) == 16, "extent size");
+_Static_assert(sizeof(struct famfs_slot) == 64, "slot size");
+_Static_assert(__builtin_offsetof(struct famfs_slot, generation) == 0, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, type) == 4, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, nstrips) == 5, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, chunk_shift) == 6, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, recip_shift) == 7, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, recip) == 8, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, size) == 12, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, strips) == 16, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, ext) == 16, "");
+
+/* A contiguous run of a file on a device, all of it in bytes. */
+struct famfs_run {
+	__u64	offset;		/* in the file */
+	__u64	length;
+	__u64	addr;		/* on the device */
+	__u32	dev;
+};
+
+/* Record i of the second table, NULL if there is none. */
+typedef const struct famfs_slot_extent *(*famfs_extent_fn)(void *ctx, __u32 i);
+
+#define FAMFS_FMAP_INLINE	static inline __attribute__((always_inline, unused))
+
+#ifdef __bpf__
+/*
+ * Stops the compiler from merging what comes before and after. clang 14 has no
+ * load-acquire for BPF; on x86 the machine orders loads by itself, elsewhere it
+ * does not.
+ */
+#ifndef __TARGET_ARCH_x86
+#error "needs a compiler with BPF load-acquire on this architecture"
+#endif
+#define famfs_fmap_hide(x)	asm volatile("" : "+r"(x))
+#else
+#define famfs_fmap_hide(x)	do { } while (0)
+#endif
+
+FAMFS_FMAP_INLINE enum famfs_slot_type famfs_slot_load_type(const struct famfs_slot *slot)
+{
+#ifdef __bpf__
+	enum famfs_slot_type type = *(const volatile enum famfs_slot_type *)&slot->type;
+
+	asm volatile("" : : : "memory");
+	return type;
+#else
+	return __atomic_load_n(&slot->type, __ATOMIC_ACQUIRE);
+#endif
+}
+
+/* Run of extent number @i, whose place in the file the caller knows. */
+FAMFS_FMAP_INLINE int famfs_slot_run_extent(const struct famfs_slot_extent *e,
+					    __u32 unit_shift, struct famfs_run *ret)
+{
+	ret->offset = (__u64)e->first << unit_shift;
+	ret->length = (__u64)e->units << unit_shift;
+	ret->addr = (__u64)e->strip.start << unit_shift;
+	ret->dev = e->strip.dev;
+	return 1;
+}
+
+/*
+ * The last extent whose first unit is not past @unit. Extents that are equal
+ * powers of two are found by a shift, others by a search.
+ */
+FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot,
+					famfs_extent_fn extent, void *ctx,
+					__u32 unit_shift, __u64 pos, __u32 unit,
+					struct famfs_run *ret)
+{
+	const struct famfs_slot_extent *e;
+	__u32 base = slot->ext.first;
+	__u32 count = slot->ext.count;
+	__u32 low = 0, step;
+
+	if (slot->chunk_shift) {
+		__u64 i = pos >> (slot->chunk_shift & 63);
+
+		if (i >= count)
+			return -EIO;
+		e = extent(ctx, base + (__u32)i);
+		if (!e)
+			return -EIO;
+		return famfs_slot_run_extent(e, unit_shift, ret);
+	}
+
+	/* Invariant: extent low begins at or before unit, extent low + count after. */
+	for (step = 0; step < FAMFS_SLOT_SEARCH_STEPS && count > 1; step++) {
+		__u32 half = count / 2;
+
+		e = extent(ctx, base + low + half);
+		if (!e)
+			return -EIO;
+		if (e->first <= unit) {
+			low += half;
+			count -= half;
+		} else {
+			count = half;
+		}
+	}
+	e = extent(ctx, base + low);
+	if (!e || unit - e->first >= e->units)
+		return -EIO;
+	return famfs_slot_run_extent(e, unit_shift, ret);
+}
+
+/**
+ * famfs_slot_resolve() - the longest contiguous run of a file that holds a position
+ * @slot:	of the file
+ * @extent:	access to the second table
+ * @ctx:	for @extent
+ * @unit_shift:	log2 of the unit in bytes, 12..21
+ * @generation:	of the inode that asks
+ * @pos:	byte in the file
+ * @ret:	set when 1 is returned
+ *
+ * A run begins and ends at units; the last one may reach past the file's size, in
+ * space that belongs to the file.
+ *
+ * The division by the number of strips is a multiplication: with
+ * recip = ceil(2^s / n), s = 31 + ceil(log2 n), it is exact for chunk numbers below
+ * 2^31, because recip * n - 2^s < n <= 2^(s - 31); and neither recip (32 bits) nor
+ * the product (63 bits) overflows. FAMFS_SLOT_SIZE_MAX keeps chunk numbers there.
+ *
+ * Return: 1; 0 if nothing is published here: the slot knows nothing of the file,
+ * so another method may; without one the kernel makes it EIO and counts a
+ * fallback. -ESTALE if the inode is of another generation: never fall back, since
+ * the inode is not the file that the server knows by this number. -EIO if the file
+ * system is gone (DEAD) or the slot makes no sense. -ENXIO at or past the size.
+ */
+FAMFS_FMAP_INLINE int famfs_slot_resolve(const struct famfs_slot *slot,
+					 famfs_extent_fn extent, void *ctx,
+					 __u32 unit_shift, __u32 generation,
+					 __u64 pos, struct famfs_run *ret)
+{
+	enum famfs_slot_type type = famfs_slot_load_type(slot);
+	const struct famfs_strip *strip;
+	__u64 unit = pos >> unit_shift;
+	__u64 chunk, stripe, nth;
+	__u32 chunk_shift;
+
+	if (type == FAMFS_SLOT_EMPTY)
+		return 0;
+	if (type == FAMFS_SLOT_DEAD)
+		return -EIO;
+	if (slot->generation != generation)
+		return -ESTALE;
+	if (unit >= slot->size)
+		return -ENXIO;
+
+	if (type == FAMFS_SLOT_SIMPLE) {
+		ret->offset = 0;
+		ret->length = (__u64)slot->size << unit_shift;
+		ret->addr = (__u64)slot->strips[0].start << unit_shift;
+		ret->dev = slot->strips[0].dev;
+		return 1;
+	}
+	if (type == FAMFS_SLOT_EXTENTS)
+		return famfs_slot_search(slot, extent, ctx, unit_shift, pos,
+					 (__u32)unit, ret);
+	if (type != FAMFS_SLOT_INTERLEAVE && type != FAMFS_SLOT_INTERLEAVE_EXT)
+		return -EIO;
+
+	chunk_shift = slot->chunk_shift & 63;
+	chunk = pos >> chunk_shift;
+	stripe = chunk * slot->recip >> (slot->recip_shift & 63);
+	nth = chunk - stripe * slot->nstrips;
+	/* Or the verifier sees a check on one register and an access by another. */
+	famfs_fmap_hide(nth);
+	if (type == FAMFS_SLOT_INTERLEAVE) {
+		if (nth >= FAMFS_SLOT_STRIPS)
+			return -EIO;
+		strip = &slot->strips[nth];
+	} else {
+		const struct famfs_slot_extent *e;
+
+		if (nth >= FAMFS_SLOT_STRIPS_MAX)
+			return -EIO;
+		e = extent(ctx, slot->ext.first + (__u32)nth);
+		if (!e)
+			return -EIO;
+		strip = &e->strip;
+	}
+	ret->offset = chunk << chunk_shift;
+	ret->length = 1ULL << chunk_shift;
+	ret->addr = ((__u64)strip->start << unit_shift) + (stripe << chunk_shift);
+	ret->dev = strip->dev;
+	return 1;
+}
+
+#endif /* FAMFS_FMAP_H */
