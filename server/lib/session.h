@@ -68,8 +68,10 @@ struct session;
 /**
  * struct session_config - what a server wants
  * @name:	for messages of libfuse
- * @ops:	libfuse low level callbacks, copied
- * @userdata:	fuse_req_userdata() and first argument of the callbacks below
+ * @ops:	libfuse low level callbacks, copied; init may set conn->want, but what is
+ *		negotiated in the end is decided in session.c and session_hooks.c
+ * @userdata:	what session_userdata() returns in a handler, and first argument of
+ *		ops->init and of the callbacks below
  * @methods:	FUSE_IOMAP_METHOD_* that the server can serve; 0: no mappings at
  *		all, works on any kernel. All of them must be offered by the kernel,
  *		else INIT is refused
@@ -138,9 +140,12 @@ struct session_mount {
 int session_fsmount(int fuse_fd, const struct session_mount *p, int *ret_mnt_fd,
 		    struct session_msg *msg);
 
-/** session_new() - serve fuse_fd, which stays the caller's and must outlive it */
+/** session_new() - serve fuse_fd, which stays the caller's: it is duplicated */
 int session_new(const struct session_config *config, int fuse_fd,
 		struct session **ret_session, struct session_msg *msg);
+
+/** session_userdata() - in a handler, in place of fuse_req_userdata() */
+void *session_userdata(fuse_req_t req);
 
 /**
  * session_start() - start the threads; with @adopt, first play the stored INIT to
