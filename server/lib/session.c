@@ -128,6 +128,7 @@ int session_new(const struct session_config *config, int fuse_fd,
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->held_lock, NULL);
 	pthread_cond_init(&s->cond, NULL);
 	s->config = *config;
 	s->config.adopt = NULL;
@@ -175,6 +176,8 @@ static void *session_thread(void *arg)
 	struct fuse_buf buf = { 0 };
 	int n = 0;
 
+	if (s->config.thread_start)
+		s->config.thread_start(s->config.userdata);
 	while (!atomic_load(&s->stop) && !atomic_load(&s->over)) {
 		n = fuse_session_receive_buf(s->fuse, &buf);
 		if (n == -EINTR || n == -EAGAIN)
@@ -279,28 +282,78 @@ int session_start(struct session *s, struct session_msg *msg)
 	return session_start_threads(s, msg);
 }
 
+/* What became of INIT. Under the lock. */
+static int session_init_result(struct session *s, struct session_msg *msg)
+{
+	switch (s->init_state) {
+	case SESSION_INIT_DONE:
+		return 0;
+	case SESSION_INIT_REFUSED:
+		if (msg)
+			*msg = s->init_msg;
+		return s->init_err;
+	default:
+		session_say(msg, "the connection ended before it began");
+		return -ENODEV;
+	}
+}
+
+static void session_in(unsigned int ms, struct timespec *ret)
+{
+	clock_gettime(CLOCK_REALTIME, ret);
+	ret->tv_sec += ms / 1000;
+	ret->tv_nsec += (long)(ms % 1000) * 1000000L;
+	if (ret->tv_nsec >= 1000000000L) {
+		ret->tv_sec++;
+		ret->tv_nsec -= 1000000000L;
+	}
+}
+
 int session_wait_init(struct session *s, struct session_msg *msg)
 {
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&s->lock);
 	while (s->init_state == SESSION_INIT_NONE && s->live)
 		pthread_cond_wait(&s->cond, &s->lock);
-
-	switch (s->init_state) {
-	case SESSION_INIT_DONE:
-		break;
-	case SESSION_INIT_REFUSED:
-		if (msg)
-			*msg = s->init_msg;
-		err = s->init_err;
-		break;
-	default:
-		session_say(msg, "the connection ended before it began");
-		err = -ENODEV;
-	}
+	err = session_init_result(s, msg);
 	pthread_mutex_unlock(&s->lock);
 	return err;
+}
+
+int session_try_init(struct session *s, unsigned int timeout_ms, struct session_msg *msg)
+{
+	struct timespec ts;
+	int err = 0;
+
+	session_in(timeout_ms, &ts);
+	pthread_mutex_lock(&s->lock);
+	while (!err && s->init_state == SESSION_INIT_NONE && s->live)
+		err = -pthread_cond_timedwait(&s->cond, &s->lock, &ts);
+	if (s->init_state != SESSION_INIT_NONE || !s->live)
+		err = session_init_result(s, msg);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+void session_hold(struct session *s)
+{
+	atomic_store(&s->hold, true);
+}
+
+void session_release(struct session *s)
+{
+	struct timespec pause = { .tv_nsec = SESSION_KICK_NS };
+
+	atomic_store(&s->hold, false);
+	/* Threads that wait in read() must look at what was kept back. */
+	while (atomic_load(&s->held_count) && !atomic_load(&s->over)) {
+		pthread_mutex_lock(&s->lock);
+		for (unsigned int i = 0; i < s->nr_threads; i++)
+			pthread_kill(s->thread[i], SESSION_KICK_SIGNAL);
+		pthread_mutex_unlock(&s->lock);
+		nanosleep(&pause, NULL);
+	}
 }
 
 const struct session_init *session_init_exchange(const struct session *s)
@@ -325,12 +378,6 @@ int session_wait(struct session *s)
 	while (s->live) {
 		struct timespec ts;
 
-		clock_gettime(CLOCK_REALTIME, &ts);
-		ts.tv_nsec += SESSION_KICK_NS;
-		if (ts.tv_nsec >= 1000000000L) {
-			ts.tv_sec++;
-			ts.tv_nsec -= 1000000000L;
-		}
 		if (!atomic_load(&s->stop) && !atomic_load(&s->over)) {
 			pthread_cond_wait(&s->cond, &s->lock);
 			continue;
@@ -338,6 +385,7 @@ int session_wait(struct session *s)
 		/* Threads that returned stay joinable, so that the kick is harmless. */
 		for (unsigned int i = 0; i < s->nr_threads; i++)
 			pthread_kill(s->thread[i], SESSION_KICK_SIGNAL);
+		session_in(SESSION_KICK_NS / 1000000, &ts);
 		pthread_cond_timedwait(&s->cond, &s->lock, &ts);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -367,8 +415,15 @@ void session_free(struct session *s)
 		return;
 	if (s->fuse)
 		fuse_session_destroy(s->fuse);
+	while (s->held_first) {
+		struct session_held *h = s->held_first;
+
+		s->held_first = h->next;
+		free(h);
+	}
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->held_lock);
 	free(s);
 }
 

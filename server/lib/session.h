@@ -81,6 +81,8 @@ struct session;
  *		in->pos, or return -errno. Needed for METHOD_UPCALL. Must not touch
  *		memory that is mapped from the mount itself
  * @dev_event:	a device failed or was removed; may be NULL
+ * @thread_start: called first on each thread of the session, to drop privileges; or NULL
+ * @early:	what to serve while session_hold() is in force; NULL: nothing
  * @threads:	that read requests, 1..SESSION_THREADS_MAX; 0: 4
  * @adopt:	NULL for a new connection
  */
@@ -95,6 +97,8 @@ struct session_config {
 			   struct fuse_iomap_io *out);
 	void (*dev_event)(void *userdata,
 			  const struct fuse_iomap_dev_event_in *in);
+	void (*thread_start)(void *userdata);
+	bool (*early)(void *userdata, uint32_t opcode, uint64_t nodeid);
 	unsigned int threads;
 	const struct session_init *adopt;
 	bool debug;			/* libfuse prints every request */
@@ -162,6 +166,17 @@ int session_start(struct session *s, struct session_msg *msg);
  * sentence to print; -ENODEV if the connection ended before.
  */
 int session_wait_init(struct session *s, struct session_msg *msg);
+
+/** session_try_init() - as session_wait_init(), for timeout_ms; -ETIMEDOUT */
+int session_try_init(struct session *s, unsigned int timeout_ms, struct session_msg *msg);
+
+/**
+ * session_hold() - before session_start(): keep requests back, but for those that
+ * config.early lets through, until session_release(). For a successor that must have
+ * mappings answered (by upcall) to find out what it serves.
+ */
+void session_hold(struct session *s);
+void session_release(struct session *s);
 
 /** session_init_exchange() - after session_wait_init(): what a successor needs */
 const struct session_init *session_init_exchange(const struct session *s);

@@ -11,6 +11,7 @@
 #include "session_i.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -258,6 +259,68 @@ static void session_dev_event(struct session *s, const uint8_t *body, size_t len
 	session_answer(s, 0, NULL, 0);
 }
 
+/* ---- requests that are kept back ---- */
+
+static void session_held_add(struct session *s, const void *buf, size_t len)
+{
+	struct session_held *h = malloc(sizeof(*h) + len);
+
+	if (!h) {
+		session_answer(s, -ENOMEM, NULL, 0);
+		return;
+	}
+	h->next = NULL;
+	h->len = len;
+	memcpy(h->data, buf, len);
+
+	pthread_mutex_lock(&s->held_lock);
+	if (s->held_last)
+		s->held_last->next = h;
+	else
+		s->held_first = h;
+	s->held_last = h;
+	atomic_fetch_add(&s->held_count, 1);
+	pthread_mutex_unlock(&s->held_lock);
+}
+
+/* Return: bytes put into buf, which is as large as that of any read; 0 if none. */
+static size_t session_held_take(struct session *s, void *buf)
+{
+	struct session_held *h;
+	size_t len;
+
+	if (!atomic_load(&s->held_count) || atomic_load(&s->hold))
+		return 0;
+	pthread_mutex_lock(&s->held_lock);
+	h = s->held_first;
+	if (h) {
+		s->held_first = h->next;
+		if (!h->next)
+			s->held_last = NULL;
+		atomic_fetch_sub(&s->held_count, 1);
+	}
+	pthread_mutex_unlock(&s->held_lock);
+	if (!h)
+		return 0;
+	len = h->len;
+	memcpy(buf, h->data, len);
+	free(h);
+	return len;
+}
+
+static bool session_keeps_back(struct session *s, const uint8_t *buf)
+{
+	struct fuse_in_header in;
+
+	if (!atomic_load(&s->hold))
+		return false;
+	memcpy(&in, buf, sizeof(in));
+	if (in.opcode == FUSE_INIT || in.opcode == FUSE_IOMAP_DEV_EVENT)
+		return false;
+	return !s->config.early ||
+	       !s->config.early(s->config.userdata, in.opcode, in.nodeid);
+}
+
 /* ---- the hooks ---- */
 
 /* Return: true if libfuse is to see the request. */
@@ -308,8 +371,16 @@ ssize_t session_hook_read(int fd, void *buf, size_t len, void *userdata)
 			errno = EINTR;
 			return -1;
 		}
+		n = (ssize_t)session_held_take(s, buf);
+		if (n > 0) {
+			if (session_see(s, buf, (size_t)n))
+				return n;
+			continue;
+		}
 		n = read(fd, buf, len);
 		if (n < 0) {
+			if (errno == EINTR)
+				continue;	/* kicked: stop, or take what was held */
 			/* ABORT_ERROR tells an abort from an unmount; libfuse knows one. */
 			if (errno == ECONNABORTED)
 				errno = ENODEV;
@@ -319,6 +390,11 @@ ssize_t session_hook_read(int fd, void *buf, size_t len, void *userdata)
 		}
 		if ((size_t)n < sizeof(struct fuse_in_header))
 			return n;
+		if (session_keeps_back(s, buf)) {
+			current.unique = ((struct fuse_in_header *)buf)->unique;
+			session_held_add(s, buf, (size_t)n);
+			continue;
+		}
 		if (session_see(s, buf, (size_t)n))
 			return n;
 	}

@@ -34,6 +34,13 @@ enum session_init_state {
 	SESSION_INIT_ENDED,	/* the connection ended before */
 };
 
+/* A request that is kept back. */
+struct session_held {
+	struct session_held *next;
+	size_t len;
+	uint8_t data[];
+};
+
 struct session {
 	struct session_config config;
 	struct fuse_lowlevel_ops ops;	/* the server's, with our init in between */
@@ -56,6 +63,13 @@ struct session {
 	atomic_bool stop;
 	atomic_bool over;		/* reading said that the connection ended */
 	bool replayed;			/* replay only: the request was given out */
+
+	/* Protects held_first, held_last; held_count is read without. */
+	pthread_mutex_t held_lock;
+	struct session_held *held_first;
+	struct session_held *held_last;
+	atomic_uint held_count;
+	atomic_bool hold;
 
 	atomic_ullong begins;
 	atomic_ullong dev_events;
