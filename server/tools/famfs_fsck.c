@@ -157,7 +157,7 @@ static int check_device(struct options *o)
 	}
 	media_init(&media, om, o->path);
 	rc = check(&media, o);
-	openmedia_close(om);
+	media_close(om, rc >= 0);
 	return rc;
 }
 

@@ -20,11 +20,18 @@ static int check_driver(struct dax_device *dev, const char *path, unsigned int f
 	return dax_need_fsdev(dev, path, flags & MEDIA_SET_MODE, msg, msg_size);
 }
 
+static void restore_driver(struct dax_device *dev, const char *old)
+{
+	char msg[TOOL_MSG_MAX];
+
+	if (old[0] && strcmp(old, dev->driver) && dax_bind_driver(dev, old, msg, sizeof(msg)))
+		tool_error("cannot put the old driver back: %s", msg);
+}
+
 int media_open(const char *path, unsigned int flags, const char *verb, struct openmedia **ret,
 	       char *msg, size_t msg_size)
 {
 	char target[PATH_MAX], old[sizeof(((struct dax_device *)NULL)->driver)];
-	char ignored[TOOL_MSG_MAX];
 	struct dax_device dev;
 	int rc;
 
@@ -45,9 +52,25 @@ int media_open(const char *path, unsigned int flags, const char *verb, struct op
 	if (rc)
 		return rc;
 	rc = openmedia_open(path, &dev, flags & MEDIA_WRITE ? OPENMEDIA_WRITE : 0, ret, msg, msg_size);
-	if (rc && strcmp(old, dev.driver) && old[0])
-		dax_bind_driver(&dev, old, ignored, sizeof(ignored));
+	if (rc)
+		restore_driver(&dev, old);
+	else
+		memcpy((*ret)->old_driver, old, sizeof(old));
 	return rc;
+}
+
+void media_close(struct openmedia *om, bool ok)
+{
+	struct dax_device dev;
+	char old[sizeof(dev.driver)];
+
+	if (!om)
+		return;
+	dev = om->dev;
+	memcpy(old, om->old_driver, sizeof(old));
+	openmedia_close(om);
+	if (!ok)
+		restore_driver(&dev, old);
 }
 
 void media_init(struct famfs_media *m, const struct openmedia *om, const char *name)

@@ -20,12 +20,18 @@
  * @verb:	"mkfs" or "fsck by device", for "cannot VERB while X is mounted on M"
  *
  * A kernel without the driver fsdev_dax has character devices under device_dax
- * only, which are then mapped as they are. With MEDIA_SET_MODE, the driver is put
- * back if the device cannot be opened.
+ * only, which are then mapped as they are.
  * Return: 0 or -errno with a sentence in msg; -EBUSY mounted, -EPERM wrong driver.
  */
 int media_open(const char *path, unsigned int flags, const char *verb, struct openmedia **ret,
 	       char *msg, size_t msg_size);
+
+/**
+ * media_close() - close; NULL is fine
+ * @ok:		false: what the device was opened for has failed, so that a driver
+ *		that MEDIA_SET_MODE has changed is changed back
+ */
+void media_close(struct openmedia *om, bool ok);
 
 /** media_init() - the library's view of what is open; lives as long as om and name */
 void media_init(struct famfs_media *m, const struct openmedia *om, const char *name);

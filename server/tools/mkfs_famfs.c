@@ -187,10 +187,10 @@ static int refuse_same_device(const struct options *o)
 	return 0;
 }
 
-static void close_all(const struct options *o, struct target *t)
+static void close_all(const struct options *o, struct target *t, bool ok)
 {
 	for (uint32_t i = 0; i < o->ndevs; i++)
-		openmedia_close(t->om[i]);
+		media_close(t->om[i], ok);
 }
 
 static int open_all(const struct options *o, struct target *t)
@@ -367,7 +367,7 @@ int main(int argc, char **argv)
 		return EXIT_MKFS;
 	}
 	rc = make_or_kill(&o, t);
-	close_all(&o, t);
+	close_all(&o, t, !rc);
 	free(t);
 	if (!rc && (fflush(stdout) || ferror(stdout)))
 		rc = -EIO;

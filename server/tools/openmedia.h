@@ -25,6 +25,8 @@ struct openmedia {
 	 */
 	uint8_t *map;
 	size_t mapped;		/* bytes */
+	/* For the caller: what the device had before it was bound for this. */
+	char old_driver[sizeof(((struct dax_device *)NULL)->driver)];
 	/* Private. */
 	struct privmount *pm;
 	char *path;
