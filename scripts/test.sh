@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# test.sh [--quick|--full] [NAME...]: run tests; the last line is "N passed, N failed".
+#
+# NAME: unit, golden, lint, demo, or (the start of) a directory of tests/vm. Without one,
+# everything. --quick: unit, golden and one VM. --full: also what takes long.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+MODE=normal
+case ${1:-} in
+--quick) MODE=quick; shift;;
+--full)	MODE=full; shift;;
+--*)	die "unknown option '$1': --quick or --full";;
+esac
+NAMES=("$@")
+export TEST_MODE=$MODE
+PASSED=0
+FAILED=0
+FAILURES=()
+T0=$SECONDS
+
+wanted() { # GROUP: asked for by name, or nothing was
+	local n
+	[ ${#NAMES[@]} -gt 0 ] || return 0
+	for n in "${NAMES[@]}"; do [ "$n" != "$1" ] || return 0; done
+	return 1
+}
+wanted_vm() { # DIRECTORY
+	local n
+	[ ${#NAMES[@]} -gt 0 ] || return 0
+	for n in "${NAMES[@]}"; do
+		case $n in vm) return 0;; esac
+		case $(basename "$1") in "$n"* | *-"$n"*) return 0;; esac
+	done
+	return 1
+}
+# tally FILE LABEL: add the TAP of a file
+tally() {
+	local p f
+	p=$(grep -cE '^ok ' "$1" || true)
+	f=$(grep -cE '^not ok ' "$1" || true)
+	PASSED=$((PASSED + p))
+	FAILED=$((FAILED + f))
+	[ "$f" = 0 ] || FAILURES+=("$2: $f failed")
+	[ $((p + f)) -gt 0 ] || { FAILED=$((FAILED + 1)); FAILURES+=("$2: no test ran"); }
+}
+# one RULE COMMAND...: the command is one test
+one() {
+	local rule=$1 log rc=0
+	shift
+	log=$LOGS/test-$(tr -c 'a-z0-9\n' - <<< "$rule").log
+	say "--- $rule"
+	"$@" > "$log" 2>&1 < /dev/null || rc=$?
+	if [ $rc = 0 ]; then
+		PASSED=$((PASSED + 1)); echo "ok - $rule"
+	else
+		FAILED=$((FAILED + 1)); FAILURES+=("$rule")
+		echo "not ok - $rule (rc $rc, log: $log)"
+		tail -n 25 "$log" | sed 's/^/# /'
+	fi
+}
+took() { say "=== $1 took $((SECONDS - $2)) s (at $((SECONDS - T0)) s)"; }
+
+"$TOP/scripts/deps.sh"
+t=$SECONDS
+CI=$("$TOP/scripts/kernel-build.sh" ci)
+took "the ci kernel" $t
+t=$SECONDS
+"$TOP/scripts/build.sh"
+"$TOP/scripts/kselftest.sh"
+took "user space" $t
+
+# --- on the host
+meson_tests() { # BUILD_DIR LABEL
+	local log=$LOGS/meson-test-$2.log
+	meson test -C "$1" --print-errorlogs --no-suite vm > "$log" 2>&1 || true
+	# One line a program; what is inside of each is in the log
+	sed -nE 's/^ *[0-9]+\/[0-9]+ +(.*[^ ]) +(OK|FAIL|ERROR|TIMEOUT|SKIP|EXPECTEDFAIL|UNEXPECTEDPASS) .*/\2 \1/p' "$log" |
+		sed -E "s/^OK (.*)/ok - \1 ($2)/; s/^[A-Z]+ (.*)/not ok - \1 ($2)/" | tee "$LOGS/meson-$2.tap"
+	grep -q '^not ok' "$LOGS/meson-$2.tap" && grep -vE '^ *[0-9]+/[0-9]+ .* OK' "$log" | tail -n 40 | sed 's/^/# /'
+	tally "$LOGS/meson-$2.tap" "unit tests ($2)"
+}
+if wanted unit; then
+	t=$SECONDS
+	say "--- unit tests"
+	meson_tests "$TOP/build" plain
+	if [ $MODE != quick ]; then
+		say "--- unit tests with address and undefined behaviour sanitizers"
+		BUILD=$TOP/build-asan NO_STAGE=1 MESON_ARGS='-Db_sanitize=address,undefined -Db_lundef=false' "$TOP/scripts/build.sh"
+		meson_tests "$TOP/build-asan" asan
+	fi
+	took "unit tests" $t
+fi
+if wanted golden && [ -x "$TOP/tests/golden/run.sh" ]; then
+	t=$SECONDS
+	say "--- golden images, on the host"
+	FAMFS_GOLDEN=${FAMFS_GOLDEN:-$TOP/../shared/golden} "$TOP/tests/golden/run.sh" "$TOP/build" |
+		tee "$LOGS/golden.tap" || true
+	tally "$LOGS/golden.tap" "golden images"
+	took "golden images" $t
+fi
+
+# --- in VMs
+vm_tests() { # KERNEL_DIR FLAVOUR
+	local d dirs=()
+	for d in "$TOP"/tests/vm/[0-9]*/; do
+		d=${d%/}
+		grep -qE "^# vm:.*kernel=([a-z,]*,)?$2(,| |$)" "$d/test.sh" || continue
+		if [ $MODE = quick ] && [ ${#NAMES[@]} = 0 ]; then
+			case $(basename "$d") in 000*) ;; *) continue;; esac
+		fi
+		if grep -qE '^# vm:.*\bfull\b' "$d/test.sh" && [ $MODE != full ] && [ ${#NAMES[@]} = 0 ]; then
+			say "only in --full: $(basename "$d")"
+			continue
+		fi
+		! wanted_vm "$d" || dirs+=("$d")
+	done
+	[ ${#dirs[@]} -gt 0 ] || return 0
+	say "--- ${#dirs[@]} tests in VMs, $2 kernel"
+	prove --timer --exec "$TOP/scripts/vm-test.sh $1 $2" "${dirs[@]}" || true
+	for d in "${dirs[@]}"; do
+		# vm-test.sh leaves everything it printed here
+		tally "$TOP/out/$2/$(basename "$d").tap" "$(basename "$d") ($2)"
+		grep -A6 '^not ok' "$TOP/out/$2/$(basename "$d").tap" | sed "s|^|# $(basename "$d") ($2): |" || true
+	done
+}
+t=$SECONDS
+vm_tests "$CI" ci
+took "VM tests" $t
+if [ $MODE != quick ]; then
+	t=$SECONDS
+	if [ ${#NAMES[@]} = 0 ] || grep -lE '^# vm:.*kernel=[a-z,]*(debug|off)' "$TOP"/tests/vm/[0-9]*/test.sh |
+		while read -r f; do ! wanted_vm "$(dirname "$f")" || echo y; done | grep -q y; then
+		DEBUG=$("$TOP/scripts/kernel-build.sh" debug)
+		took "the debug kernel" $t
+		vm_tests "$DEBUG" debug
+		t=$SECONDS
+		OFF=$("$TOP/scripts/kernel-build.sh" off)
+		took "the off kernel" $t
+		vm_tests "$OFF" off
+	fi
+	took "VM tests on the debug and the off kernel" $t
+fi
+
+# --- the rest
+if wanted demo && [ -x "$TOP/scripts/demo.sh" ] && [ $MODE != quick ]; then
+	t=$SECONDS
+	one "the demo ends with demo: ok" bash -c "'$TOP/scripts/demo.sh' | tee /dev/stderr | tail -n 1 | grep -qx 'demo: ok'"
+	took "the demo" $t
+fi
+if wanted lint && [ $MODE != quick ]; then
+	t=$SECONDS
+	one "lint is clean" "$TOP/scripts/lint.sh"
+	took "lint" $t
+fi
+
+for f in "${FAILURES[@]}"; do say "FAILED: $f"; done
+say "all of it took $((SECONDS - T0)) s"
+echo "$PASSED passed, $FAILED failed"
+[ $FAILED = 0 ] && [ $PASSED -gt 0 ]
