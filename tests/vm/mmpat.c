@@ -7,7 +7,8 @@
  *	mmpat check [--key KEY] [--by WAY]... FILE	compare with it
  *	mmpat sum [--by WAY]... FILE	sha256 by each way
  *	mmpat list [--by WAY]... ROOT	lines "SHA256 SIZE PATH" on stdin: compare each
- *					file under ROOT, and its counters
+ *					file under ROOT, and its counters; SHA256 "-":
+ *					not known, the ways have to agree
  *	mmpat touch [--size 4k|2m] [--offset N] [--write] FILE	one fault
  *	mmpat put IMAGE DEVICE		copy a sparse image onto a device
  *
@@ -391,7 +392,7 @@ static int check_counters(const char *path, const struct counters *a, const stru
 static int list_one(struct list *l, const char *path, const char *sha, uint64_t size)
 {
 	struct counters before, after;
-	char hex[65];
+	char hex[65], first[65] = "";
 	struct stat st;
 	int rc = 0;
 
@@ -414,9 +415,12 @@ static int list_one(struct list *l, const char *path, const char *sha, uint64_t 
 			continue;
 		if (sum_file(path, way, hex))
 			return 1;
-		if (!strcmp(hex, sha))
+		if (!first[0])
+			snprintf(first, sizeof(first), "%s", strcmp(sha, "-") ? sha : hex);
+		if (!strcmp(hex, first))
 			continue;
-		fprintf(stderr, "mmpat: %s: by %s: sha256 %s, not %s\n", path, way_names[way], hex, sha);
+		fprintf(stderr, "mmpat: %s: by %s: sha256 %s, not %s\n", path, way_names[way], hex,
+			first);
 		rc = 1;
 	}
 	if (read_counters(l->fdinfo, &after))

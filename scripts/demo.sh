@@ -1,0 +1,113 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# ./run demo [--debug] [--golden DIR]: a famfs file system on generic fuse-iomap, from mkfs
+# to a second boot, or the golden images of DIR on the same path. Last line: demo: ok
+#
+# Two VMs, one after the other, on the same backing files; between them the host reads
+# these files with tests/famfs-read.py, which shares no code with what wrote them.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+
+KERNEL_FLAVOUR=ci
+GOLDEN=
+TIMEOUT=300
+while [ $# -gt 0 ]; do
+	case $1 in
+	--debug)	KERNEL_FLAVOUR=debug; TIMEOUT=2400 ;;
+	--golden)	[ $# -gt 1 ] || die "--golden needs a directory"; GOLDEN=$2; shift ;;
+	*)		die "unknown option '$1': demo [--debug] [--golden DIR]" ;;
+	esac
+	shift
+done
+[ -z "$GOLDEN" ] || GOLDEN=$(cd "$GOLDEN" 2>/dev/null && pwd) || die "no directory '$GOLDEN'"
+
+B=${BUILD:-$TOP/build}
+W=$TOP/out/demo${GOLDEN:+-golden}-$KERNEL_FLAVOUR
+READER=$TOP/tests/famfs-read.py
+
+# boot DIR PHASE ARGS...: run a phase of demo-guest.sh in a VM with work directory DIR
+boot() {
+	local dir=$1 phase=$2 rc=0
+	shift 2
+	# debug: shadow memory, and everything is slower
+	cat > "$dir/guest.sh" <<GUEST
+export TOP=$TOP STAGE=$B/stage MMPAT=$B/tests/vm/mmpat BPFTOOL=$BPFTOOL
+. $TOP/tests/vm/prologue.sh
+exec bash $TOP/tests/vm/demo-guest.sh $phase
+GUEST
+	# What must not be taken for the result of this boot
+	rm -f "$dir/status" "$dir/dmesg"
+	(cd "$TOP" && tests/vm/boot.sh -k "$KERNEL/vmlinux.pvh" -i "$B/vminit" -w "$dir" \
+		-t "$TIMEOUT" "$@" "$(cat "$dir/guest.sh")") 2> "$dir/$phase.stderr" < /dev/null |
+		tee "$dir/$phase.log" || rc=$?
+	cat "$dir/$phase.stderr" >&2
+	[ $rc = 0 ] || die "the VM of phase '$phase' failed with $rc (log: $dir/$phase.log, console: $dir/console.log)"
+}
+
+# device DIR N: PATH@BASE:SIZE of NVDIMM N for the reader, as the guest has found it
+device() { awk -v n="$2" -v f="$1/pmem$2" '$1 == n { print f "@" $2 ":" $3 }' "$1/devices"; }
+
+demo_plain() {
+	local mem=2G
+	[ "$KERNEL_FLAVOUR" = ci ] || mem=5G
+	mkdir -p "$W"
+	boot "$W" first -m "$mem" -p 17G:"$W/pmem0" -p 17G:"$W/pmem1"
+	say ""
+	say "== the host: an independent reader computes every file from the raw images"
+	"$READER" --pattern "$(device "$W" 0)" "$(device "$W" 1)" ||
+		die "the independent reader found other bytes"
+	boot "$W" second -m "$mem" -p 17G:"$W/pmem0" -p 17G:"$W/pmem1"
+}
+
+golden_read() {
+	local dir=$1 name count n=0 i devs
+	while read -r name count; do
+		devs=()
+		for ((i = 0; i < count; i++, n++)); do
+			devs+=("$(device "$dir" $n)")
+		done
+		printf '%s: ' "$name"
+		if [ -s "$dir/golden.d/$name.list" ]; then
+			"$READER" --expect "$dir/golden.d/$name.json" "${devs[@]}" ||
+				die "$name: the independent reader found other bytes"
+		else
+			"$READER" "${devs[@]}"
+			echo "no files"
+		fi
+	done < "$dir/golden"
+}
+
+demo_golden() {
+	local dir mem args n size
+	"$TOP/tests/demo-golden.py" "$GOLDEN" "$W"
+	for dir in "$W"/[0-9]*; do
+		mem=$(cat "$dir/mem")
+		[ "$KERNEL_FLAVOUR" = ci ] || mem=$((mem + 3))
+		args=(-m "${mem}G")
+		n=0
+		while read -r size; do
+			args+=(-p "$size:$dir/pmem$n")
+			n=$((n + 1))
+		done < "$dir/pmem"
+		boot "$dir" golden-first "${args[@]}"
+		say ""
+		say "== the host: an independent reader computes every file from the raw images"
+		golden_read "$dir"
+		boot "$dir" golden-second "${args[@]}"
+		rm -f "$dir"/pmem[0-9]*
+	done
+}
+
+START=$SECONDS
+KERNEL=$("$TOP/scripts/kernel-build.sh" "$KERNEL_FLAVOUR")
+BPFTOOL=$("$TOP/scripts/libbpf.sh")/bpftool
+"$TOP/scripts/build.sh"
+BUILT=$SECONDS
+rm -rf "$W"
+if [ -n "$GOLDEN" ]; then demo_golden; else demo_plain; fi
+# Sparse, but of many GiB: of no use when all is well
+rm -f "$W"/pmem*
+say ""
+say "time: $((BUILT - START)) s to have everything built, $((SECONDS - BUILT)) s for the demo; logs in $W"
+echo "demo: ok"
