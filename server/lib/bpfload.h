@@ -115,8 +115,8 @@ int bpfload_probe_pins(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_pins *re
  * bpfload_adopt() - an instance from pins
  * @writable:	false for programs that only show: maps by read-only fds, no link
  *
- * With BPFLOAD_PINS_LINK the result has only the link, to be replaced.
- * Return: 0; -ENOENT; -EUCLEAN if a map has not the form of ours.
+ * Where a map has no pin, or has not the form of ours, the result has no tables
+ * (slots is NULL) and is good for bpfload_replace() only. Return: 0; -ENOENT; -EPERM.
  */
 int bpfload_adopt(const uint8_t uuid[FAMFS_UUID_LEN], bool writable,
 		  struct bpfload **ret, char *msg);
