@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# lint.sh [--each-patch]: style and static checks. Everything is checked; the first list of
+# each kind of complaint is printed, and the exit status says whether there was any.
+#
+# --each-patch: also build what each patch of the series touches, with W=1, the options on
+# and off. It takes long.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+cd "$TOP"
+EACH=
+[ "${1:-}" != --each-patch ] || EACH=1
+BAD=0
+"$TOP/scripts/kernel-build.sh" ci > /dev/null
+SRC=$("$TOP/scripts/kernel-source.sh")
+OBJ=$CACHE/obj-ci
+P=$TOP/kernel-patches
+TOUCHED=(fs/fuse/ fs/dax.o drivers/dax/)
+
+# complain WHAT: the text on stdin, if any, is a finding
+complain() {
+	local text
+	text=$(cat)
+	if [ -n "$text" ]; then
+		BAD=1
+		say "lint: $1"
+		head -n 20 <<< "$text" | sed 's/^/    /' >&2
+	else
+		say "lint: $1: clean"
+	fi
+}
+
+# --- the series
+# Not followed, and why:
+# - FILE_PATH_CHANGES: MAINTAINERS has fs/fuse/ and its selftests as a whole
+# - COMPLEX_MACRO, SPACING, OPEN_ENDED_LINE, PARENTHESIS_ALIGNMENT, LONG_LINE: in
+#   fuse_trace.h only, where the tables and TRACE_EVENT()s that are there look that way
+# - ENOSYS: a FUSE server says with it that it does not know a request
+checkpatch() {
+	local f
+	for f in "$P"/[0-9]*.patch; do
+		"$KSRC/scripts/checkpatch.pl" --strict --no-tree --no-summary --terse \
+			--ignore FILE_PATH_CHANGES,ENOSYS --show-types "$f" 2>&1 |
+			grep -vE '0 errors|^$' |
+			grep -vE 'fs/fuse/fuse_trace.h:.*:(COMPLEX_MACRO|SPACING|OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT|LONG_LINE)|(COMPLEX_MACRO|SPACING|OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT|LONG_LINE).*fuse_trace' || true
+	done
+}
+checkpatch | complain "checkpatch.pl --strict on the series"
+{ grep -liE '^\+.*famfs' "$P"/[0-9]*.patch || true; } | complain "the series names no filesystem"
+for f in $(grep -v '^#' "$P/series"); do [ -f "$P/$f" ] || echo "series names $f, which is not there"; done |
+	complain "the series is complete"
+
+# Sparse: no line that the unpatched tree does not give. Debian 12's needs the define.
+sparse_of() { # SOURCE OBJECT_DIR
+	touch "$1"/fs/fuse/*.c "$1/fs/dax.c" "$1"/drivers/dax/*.c 2>/dev/null || true
+	make -s -C "$1" O="$2" ARCH=x86_64 -j"$JOBS" C=2 CF=-D__typeof_unqual__=__typeof__ "${TOUCHED[@]}" 2>&1 |
+		grep -E '(warning|error):' | sed -E "s|^$1/||; s|^[./]*||; s/:[0-9]+:[0-9]+:/:/" | sort -u || true
+}
+sparse() {
+	local ref=$CACHE/sparse-$(make -s -C "$SRC" kernelversion).txt
+	if [ ! -f "$ref" ]; then
+		# The pristine files, compiled in the patched tree's surroundings
+		local t=$CACHE/sparse-tree
+		rm -rf "$t" "$CACHE/sparse-obj"
+		mkdir -p "$CACHE/sparse-obj"
+		cp -a "$SRC" "$t"
+		cp "$OBJ/.config" "$CACHE/sparse-obj/"
+		make -s -C "$t" O="$CACHE/sparse-obj" ARCH=x86_64 olddefconfig prepare > "$LOGS/sparse-prepare.log" 2>&1
+		sparse_of "$t" "$CACHE/sparse-obj" > "$ref.tmp"
+		mv "$ref.tmp" "$ref"
+		rm -rf "$t" "$CACHE/sparse-obj"
+	fi
+	sparse_of "$KSRC" "$OBJ" | comm -13 "$ref" -
+}
+locked sparse | complain "sparse on what the series touches"
+
+w1() { # OBJECT_DIR
+	touch "$KSRC"/fs/fuse/*.c "$KSRC/fs/dax.c" "$KSRC"/drivers/dax/*.c
+	make -s -C "$KSRC" O="$1" ARCH=x86_64 -j"$JOBS" W=1 "${TOUCHED[@]}" 2>&1 | grep -E 'warning:|error:' || true
+}
+locked w1 "$OBJ" | complain "W=1, options on"
+if [ -d "$CACHE/obj-off" ]; then
+	locked w1 "$CACHE/obj-off" | complain "W=1, options off"
+	off_symbols() {
+		# With the options off, the objects have the symbols of the unpatched tree
+		local t=$CACHE/off-ref
+		if [ ! -f "$t.nm" ]; then
+			rm -rf "$t"
+			cp -a "$CACHE/obj-off" "$t"
+			make -s -C "$SRC" O="$t" ARCH=x86_64 -j"$JOBS" fs/fuse/ > "$LOGS/off-ref.log" 2>&1 || { tail -n 5 "$LOGS/off-ref.log"; return; }
+			symbols "$t" > "$t.nm"
+			rm -rf "$t"
+		fi
+		symbols "$CACHE/obj-off" | diff "$t.nm" - || true
+	}
+	symbols() { (cd "$1/fs/fuse" && for o in *.o; do nm "$o" | sed -E "s/^[0-9a-f ]{17}//; s/\.[0-9]+$//" | sort | sed "s|^|$o |"; done); }
+	locked off_symbols | complain "options off: the symbols of fs/fuse are those of the unpatched tree"
+fi
+
+# --- our own code
+mapfile -t C < <(git ls-files '*.c' '*.h')
+mapfile -t SH < <(git ls-files '*.sh' run .ci/run)
+clang-format --dry-run "${C[@]}" 2>&1 | grep -E 'warning|error' | complain "clang-format" || true
+shellcheck -x -e SC1091,SC2016,SC2034,SC2094,SC2154 "${SH[@]}" 2>&1 | complain "shellcheck" || true
+git ls-files -z | xargs -0 codespell --ignore-words-list=fo,inout,ue,nd,te,ser,ba,ot 2>&1 | complain "codespell" || true
+git ls-files '*.c' '*.h' '*.sh' '*.py' '*meson.build' '*.config' run .ci/run | while read -r f; do
+	head -n 3 "$f" | grep -q SPDX-License-Identifier || echo "$f"
+done | complain "SPDX on every file"
+{ git grep -nE '(^|[^A-Za-z0-9_./-])/(work|farm|root/dev)/' -- . ':!scripts/lint.sh' || true; } | complain "no machine path in a tracked file"
+
+each_patch() {
+	local t=$CACHE/each f o
+	rm -rf "$t"
+	cp -a "$SRC" "$t"
+	for o in on off; do
+		rm -rf "$CACHE/each-$o"
+		mkdir "$CACHE/each-$o"
+		cp "$OBJ/.config" "$CACHE/each-$o/"
+		[ $o = on ] || sed -i '/FUSE_IOMAP/d; $a # CONFIG_FUSE_IOMAP is not set' "$CACHE/each-$o/.config"
+	done
+	for f in $(grep -v '^#' "$P/series"); do
+		patch -d "$t" -p1 -s < "$P/$f"
+		for o in on off; do
+			[ $o = off ] || printf 'CONFIG_FUSE_IOMAP=y\nCONFIG_FUSE_IOMAP_BPF=y\nCONFIG_FUSE_IOMAP_KUNIT_TEST=y\n' >> "$CACHE/each-$o/.config"
+			make -s -C "$t" O="$CACHE/each-$o" ARCH=x86_64 olddefconfig > /dev/null 2>&1
+			make -s -C "$t" O="$CACHE/each-$o" ARCH=x86_64 -j"$JOBS" W=1 "${TOUCHED[@]}" 2>&1 |
+				grep -E 'warning:|error:' | sed "s|^|$f [$o]: |" || true
+		done
+	done
+	rm -rf "$t" "$CACHE/each-on" "$CACHE/each-off"
+}
+[ -z "$EACH" ] || locked each_patch | complain "each patch builds with W=1, options on and off"
+
+[ $BAD = 0 ] || die "findings above"
+say "lint: ok"
