@@ -17,8 +17,12 @@
 #include "media_i.h"
 
 #define WORD_BITS	64U
-/* 256 MiB of bitmap; 4 PiB of device at the usual allocation unit. */
-#define MAX_UNITS	(1ULL << 31)
+/*
+ * Every extent of a log may claim a whole device, so marking them all could
+ * take days. Once the claims add up to this many times everything there is, the
+ * rest is counted without looking, and nothing is given out any more.
+ */
+#define MAX_CLAIMS	16U
 
 struct dev_bitmap {
 	uint64_t *bits;
@@ -32,17 +36,13 @@ struct dev_bitmap {
 struct famfs_alloc {
 	uint64_t unit;		/* bytes */
 	uint64_t total_units;
+	uint64_t claimed;	/* units, counted as often as they are claimed */
 	uint64_t collisions;
 	uint32_t count;
 	struct dev_bitmap dev[FAMFS_MAX_DEVS];
 };
 
 /* ---- bits ---- */
-
-static bool bit_test(const struct dev_bitmap *d, uint64_t i)
-{
-	return d->bits[i / WORD_BITS] >> (i % WORD_BITS) & 1;
-}
 
 /* First bit of that value in [from, to), or to. */
 static uint64_t bit_next(const struct dev_bitmap *d, uint64_t from, uint64_t to, bool value)
@@ -65,18 +65,22 @@ static uint64_t bit_next(const struct dev_bitmap *d, uint64_t from, uint64_t to,
 /* Returns how many were set already. */
 static uint64_t bits_set(struct dev_bitmap *d, uint64_t from, uint64_t to)
 {
-	uint64_t twice = 0;
+	uint64_t fresh = 0, n = to - from;
 
-	for (uint64_t i = from; i < to; i++) {
-		if (bit_test(d, i)) {
-			twice++;
-			continue;
-		}
-		d->bits[i / WORD_BITS] |= 1ULL << (i % WORD_BITS);
-		d->used++;
+	while (from < to) {
+		uint64_t left = WORD_BITS - from % WORD_BITS;
+		uint64_t count = left < to - from ? left : to - from;
+		uint64_t mask = (count == WORD_BITS ? ~0ULL : (1ULL << count) - 1)
+				<< from % WORD_BITS;
+		uint64_t *word = &d->bits[from / WORD_BITS];
+
+		fresh += (uint64_t)__builtin_popcountll(mask & ~*word);
+		*word |= mask;
+		from += count;
 	}
+	d->used += fresh;
 	d->first_free = bit_next(d, d->first_free, d->units, false);
-	return twice;
+	return n - fresh;
 }
 
 /* ---- life ---- */
@@ -89,8 +93,8 @@ int famfs_alloc_add_device(struct famfs_alloc *alloc, const struct famfs_devs *d
 
 	if (alloc->count >= devs->count)
 		return -EINVAL;
-	units = dev->size / alloc->unit + !!(dev->size % alloc->unit);
-	if (units > MAX_UNITS - alloc->total_units)
+	units = famfs_units(dev->size, alloc->unit);
+	if (units > FAMFS_MAX_UNITS - alloc->total_units)
 		return -E2BIG;
 	d->bits = calloc(units / WORD_BITS + 1, sizeof(*d->bits));
 	if (!d->bits)
@@ -134,6 +138,11 @@ void famfs_alloc_free(struct famfs_alloc *alloc)
 
 /* ---- what the log claims ---- */
 
+static bool claims_too_many(const struct famfs_alloc *alloc)
+{
+	return alloc->claimed / MAX_CLAIMS > alloc->total_units;
+}
+
 static void mark_extent(struct famfs_alloc *alloc, const struct famfs_media_extent *ext)
 {
 	uint64_t devindex = le64toh(ext->devindex);
@@ -149,8 +158,14 @@ static void mark_extent(struct famfs_alloc *alloc, const struct famfs_media_exte
 		end = d->size;
 	if (start >= end)
 		return;
-	alloc->collisions += bits_set(d, start / alloc->unit,
-				      end / alloc->unit + !!(end % alloc->unit));
+	start /= alloc->unit;
+	end = famfs_units(end, alloc->unit);
+	if (claims_too_many(alloc)) {
+		alloc->collisions += end - start;
+		return;
+	}
+	alloc->claimed += end - start;
+	alloc->collisions += bits_set(d, start, end);
 }
 
 void famfs_alloc_mark(struct famfs_alloc *alloc, const struct famfs_media_entry *raw)
@@ -360,6 +375,8 @@ int famfs_alloc_find(struct famfs_alloc *alloc, const struct famfs_layout *layou
 
 	if (entry->size == 0)
 		return -EINVAL;
+	if (claims_too_many(alloc))
+		return -EUCLEAN;
 	if (entry->size > INT64_MAX)
 		return -ENOSPC;
 	if (layout && famfs_alloc_check_layout(alloc, layout, unused, sizeof(unused)))

@@ -40,7 +40,7 @@ struct famfs_alloc_stats {
 	uint64_t collisions;	/* units that more than one extent claims */
 };
 
-/** famfs_alloc_new() - bitmaps for the devices in the table; -E2BIG above 2^31 units */
+/** famfs_alloc_new() - bitmaps for the devices in the table; -E2BIG above FAMFS_MAX_UNITS */
 int famfs_alloc_new(const struct famfs_devs *devs, struct famfs_alloc **ret_alloc);
 void famfs_alloc_free(struct famfs_alloc *alloc);
 
@@ -60,7 +60,8 @@ int famfs_alloc_check_layout(const struct famfs_alloc *alloc,
  * Fills ext_type, chunk, next, ext. A layout of NULL, or a size below one chunk,
  * gives one contiguous extent by first fit over the devices in index order.
  * Play of the appended entry marks the space, so nothing leaks if the append
- * fails. Return: 0, -EINVAL (size 0, bad layout), -ENOSPC.
+ * fails. Return: 0, -EINVAL (size 0, bad layout), -ENOSPC, -EUCLEAN when the log
+ * claims the space many times over.
  */
 int famfs_alloc_find(struct famfs_alloc *alloc, const struct famfs_layout *layout,
 		     struct famfs_entry *entry);

@@ -21,6 +21,8 @@
 
 /* Devices of one file system; as many as a connection can register. */
 #define FAMFS_MAX_DEVS	256
+/* Allocation units of all devices together: 8 PiB at 2 MiB, 16 TiB at 4 KiB. */
+#define FAMFS_MAX_UNITS	(1ULL << 32)
 
 enum famfs_object {
 	FAMFS_OBJ_DEVICE,
@@ -148,6 +150,7 @@ struct famfs_dev {
 /* The device table. Index 0 is the primary, the others come from the log. */
 struct famfs_devs {
 	uint64_t alloc_unit;
+	uint64_t units;		/* of all devices, <= FAMFS_MAX_UNITS */
 	uint32_t count;
 	struct famfs_dev dev[FAMFS_MAX_DEVS];
 };

@@ -50,6 +50,9 @@ void famfs_ns_free(struct famfs_ns *ns);
 /** famfs_ns_set_master() - .meta/.log is 0644 on the master and 0444 elsewhere (default) */
 void famfs_ns_set_master(struct famfs_ns *ns, bool master);
 
+/** famfs_ns_reserve() - make room for n more names at once. 0 or -ENOMEM */
+int famfs_ns_reserve(struct famfs_ns *ns, uint64_t n);
+
 /**
  * famfs_ns_check() - may this decoded entry be added?
  *

@@ -108,7 +108,7 @@ static int apply_entry(struct famfs_fs *fs, uint64_t index,
 	struct famfs_entry entry;
 	int err;
 
-	err = famfs_entry_decode(raw, fs->media.name, index, &fs->devs, &entry, ret_err);
+	err = famfs_entry_decode_body(raw, fs->media.name, index, &fs->devs, &entry, ret_err);
 	if (!err && entry.type == FAMFS_ENTRY_ADD_DAXDEV)
 		err = apply_device(fs, &entry, ret_err);
 	else if (!err)
@@ -181,10 +181,12 @@ static int play_to(struct famfs_fs *fs, uint64_t end, struct famfs_error *ret_er
 	if (fs->played >= end)
 		return 0;
 	buf = malloc(BATCH * ENTRY_SIZE);
-	if (!buf) {
+	if (!buf || famfs_ns_reserve(fs->ns, end - fs->played)) {
 		struct famfs_at at = slot_at(fs, fs->played, ret_err);
 
-		return famfs_bad(&at, -ENOMEM, 0, "memory", strerror(ENOMEM), "a read buffer");
+		free(buf);
+		return famfs_bad(&at, -ENOMEM, 0, "memory", strerror(ENOMEM),
+				 "memory for %" PRIu64 " entries", end - fs->played);
 	}
 	while (!err && fs->played < end) {
 		uint64_t n = end - fs->played;
@@ -446,6 +448,9 @@ int famfs_fs_create(struct famfs_fs *fs, const struct famfs_log_store *store,
 	if (err == -ENOSPC)
 		return famfs_bad_hex(&at, err, offsetof(struct famfs_media_entry, file.size),
 				     "space", entry->size, "so many free bytes");
+	if (err == -EUCLEAN)
+		return famfs_bad(&at, err, 0, "space", "claimed many times over",
+				 "a log without collisions");
 	if (err)
 		return famfs_bad_hex(&at, err, offsetof(struct famfs_media_entry, file.size),
 				     "layout", entry->size, "a size above 0 and a legal layout");

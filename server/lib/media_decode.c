@@ -92,6 +92,11 @@ static int super_check_size(const struct famfs_super *sb, const struct famfs_at 
 	if (sb->dev_size < FAMFS_DEV_SIZE_MIN)
 		return famfs_bad_hex(at, -EUCLEAN, off, "dd_size", sb->dev_size,
 				     "at least 0x%llx (4 GiB)", FAMFS_DEV_SIZE_MIN);
+	if (famfs_units(sb->dev_size, sb->alloc_unit) > FAMFS_MAX_UNITS)
+		return famfs_bad_hex(at, -E2BIG, off, "dd_size", sb->dev_size,
+				     "at most 0x%llx (%llu allocation units: the limit of this "
+				     "implementation)", FAMFS_MAX_UNITS * sb->alloc_unit,
+				     FAMFS_MAX_UNITS);
 	if (sb->dev_size > dev_size)
 		return famfs_bad_hex(at, -EUCLEAN, off, "dd_size", sb->dev_size,
 				     "at most 0x%" PRIx64 " (the size of the device)",
@@ -302,25 +307,19 @@ static struct famfs_at entry_at(const char *device, uint64_t index, struct famfs
 	};
 }
 
-static int entry_check(const struct famfs_media_entry *raw, const struct famfs_at *at)
-{
-	uint64_t crc = famfs_crc32(raw, FAMFS_ENTRY_CRC_LEN);
-
-	if (le64toh(raw->crc) != crc)
-		return famfs_bad_hex(at, -EBADMSG, offsetof(struct famfs_media_entry, crc),
-				     "crc", le64toh(raw->crc), "0x%" PRIx64, crc);
-	if (le64toh(raw->seqnum) != at->index)
-		return famfs_bad_dec(at, -EUCLEAN, offsetof(struct famfs_media_entry, seqnum),
-				     "seqnum", le64toh(raw->seqnum), "%" PRIu64, at->index);
-	return 0;
-}
-
 int famfs_entry_check(const struct famfs_media_entry *raw, const char *device,
 		      uint64_t index, struct famfs_error *ret_err)
 {
 	struct famfs_at at = entry_at(device, index, ret_err);
+	uint64_t crc = famfs_crc32(raw, FAMFS_ENTRY_CRC_LEN);
 
-	return entry_check(raw, &at);
+	if (le64toh(raw->crc) != crc)
+		return famfs_bad_hex(&at, -EBADMSG, offsetof(struct famfs_media_entry, crc),
+				     "crc", le64toh(raw->crc), "0x%" PRIx64, crc);
+	if (le64toh(raw->seqnum) != index)
+		return famfs_bad_dec(&at, -EUCLEAN, offsetof(struct famfs_media_entry, seqnum),
+				     "seqnum", le64toh(raw->seqnum), "%" PRIu64, index);
+	return 0;
 }
 
 static bool component_is(const char *p, size_t len, const char *name)
@@ -378,41 +377,64 @@ static int entry_decode_path(const uint8_t *raw, uint64_t off, struct famfs_at *
 	return 0;
 }
 
-static int extent_check(const struct famfs_extent *e, uint64_t devindex, const struct famfs_devs *devs,
-			const struct famfs_at *at, uint64_t off, const char *what, unsigned int i)
-{
-	const uint64_t off_offset = off + offsetof(struct famfs_media_extent, offset);
-	const uint64_t off_len = off + offsetof(struct famfs_media_extent, len);
-	const struct famfs_dev *dev;
-	char field[32];
-	uint64_t end;
+/* A field of extent or strip i; formed only once something is wrong with it. */
+struct ext_at {
+	const struct famfs_at *at;
+	uint64_t off;		/* of the extent, from the start of the entry */
+	const char *what;	/* "extent" or "strip" */
+	unsigned int i;
+};
 
-	if (devindex >= devs->count) {
-		snprintf(field, sizeof(field), "%s %u devindex", what, i);
-		return famfs_bad_dec(at, -EUCLEAN, off, field, devindex,
-				     "a device of the table (0 to %u)", devs->count - 1);
-	}
-	dev = &devs->dev[devindex];
-	snprintf(field, sizeof(field), "%s %u offset", what, i);
+static const char *ext_field(const struct ext_at *x, const char *field, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s %u %s", x->what, x->i, field);
+	return buf;
+}
+
+static int extent_check_offset(const struct famfs_extent *e, uint64_t devindex,
+			       const struct famfs_devs *devs, const struct ext_at *x)
+{
+	const uint64_t off = x->off + offsetof(struct famfs_media_extent, offset);
+	const struct famfs_dev *dev = &devs->dev[devindex];
+	char buf[32];
+
 	if (e->offset % devs->alloc_unit)
-		return famfs_bad_hex(at, -EUCLEAN, off_offset, field, e->offset,
-				     "a multiple of 0x%" PRIx64, devs->alloc_unit);
+		return famfs_bad_hex(x->at, -EUCLEAN, off, ext_field(x, "offset", buf, sizeof(buf)),
+				     e->offset, "a multiple of 0x%" PRIx64, devs->alloc_unit);
 	if (e->offset < dev->first)
-		return famfs_bad_hex(at, -EUCLEAN, off_offset, field, e->offset,
-				     "at least 0x%" PRIx64 " (behind the superblock%s)",
+		return famfs_bad_hex(x->at, -EUCLEAN, off, ext_field(x, "offset", buf, sizeof(buf)),
+				     e->offset, "at least 0x%" PRIx64 " (behind the superblock%s)",
 				     dev->first, devindex ? "" : " and the log");
 	if (e->offset >= dev->size)
-		return famfs_bad_hex(at, -EUCLEAN, off_offset, field, e->offset,
-				     "below 0x%" PRIx64 " (the size of device %" PRIu64 ")",
-				     dev->size, devindex);
-	snprintf(field, sizeof(field), "%s %u len", what, i);
+		return famfs_bad_hex(x->at, -EUCLEAN, off, ext_field(x, "offset", buf, sizeof(buf)),
+				     e->offset, "below 0x%" PRIx64 " (the size of device %" PRIu64
+				     ")", dev->size, devindex);
+	return 0;
+}
+
+static int extent_check(const struct famfs_extent *e, uint64_t devindex,
+			const struct famfs_devs *devs, const struct ext_at *x)
+{
+	const uint64_t off = x->off + offsetof(struct famfs_media_extent, len);
+	uint64_t end;
+	char buf[32];
+	int err;
+
+	if (devindex >= devs->count)
+		return famfs_bad_dec(x->at, -EUCLEAN, x->off,
+				     ext_field(x, "devindex", buf, sizeof(buf)), devindex,
+				     "a device of the table (0 to %u)", devs->count - 1);
+	err = extent_check_offset(e, devindex, devs, x);
+	if (err)
+		return err;
 	if (e->len == 0 || e->len % devs->alloc_unit)
-		return famfs_bad_hex(at, -EUCLEAN, off_len, field, e->len,
-				     "a multiple of 0x%" PRIx64 ", not 0", devs->alloc_unit);
-	if (__builtin_add_overflow(e->offset, e->len, &end) || end > dev->size)
-		return famfs_bad_hex(at, -EUCLEAN, off_len, field, e->len,
-				     "at most 0x%" PRIx64 " (up to the end of device %" PRIu64
-				     ")", dev->size - e->offset, devindex);
+		return famfs_bad_hex(x->at, -EUCLEAN, off, ext_field(x, "len", buf, sizeof(buf)),
+				     e->len, "a multiple of 0x%" PRIx64 ", not 0",
+				     devs->alloc_unit);
+	if (__builtin_add_overflow(e->offset, e->len, &end) || end > devs->dev[devindex].size)
+		return famfs_bad_hex(x->at, -EUCLEAN, off, ext_field(x, "len", buf, sizeof(buf)),
+				     e->len, "at most 0x%" PRIx64 " (up to the end of device %"
+				     PRIu64 ")", devs->dev[devindex].size - e->offset, devindex);
 	return 0;
 }
 
@@ -443,13 +465,13 @@ static int extents_decode(const struct famfs_media_extent *raw, uint32_t n, uint
 			  const struct famfs_at *at, struct famfs_entry *ret)
 {
 	for (uint32_t i = 0; i < n; i++) {
+		const struct ext_at x = { at, off + i * sizeof(raw[i]), what, i };
 		uint64_t devindex = le64toh(raw[i].devindex);
 		int err;
 
 		ret->ext[i].offset = le64toh(raw[i].offset);
 		ret->ext[i].len = le64toh(raw[i].len);
-		err = extent_check(&ret->ext[i], devindex, devs, at, off + i * sizeof(raw[i]),
-				   what, i);
+		err = extent_check(&ret->ext[i], devindex, devs, &x);
 		if (err)
 			return err;
 		ret->ext[i].devindex = (uint32_t)devindex;
@@ -607,6 +629,12 @@ static int add_daxdev_decode(const struct famfs_media_add_daxdev *raw,
 				     offsetof(struct famfs_media_entry, add_daxdev.dd_size),
 				     "dd_size", ret->dd_size, "at least 0x%llx",
 				     FAMFS_SUPER_AREA + FAMFS_ALLOC_UNIT);
+	if (famfs_units(ret->dd_size, devs->alloc_unit) > FAMFS_MAX_UNITS - devs->units)
+		return famfs_bad_hex(at, -E2BIG,
+				     offsetof(struct famfs_media_entry, add_daxdev.dd_size),
+				     "dd_size", ret->dd_size,
+				     "at most %llu allocation units with the devices before it: "
+				     "the limit of this implementation", FAMFS_MAX_UNITS);
 	for (uint32_t i = 0; i < devs->count; i++) {
 		if (memcmp(devs->dev[i].uuid, ret->dd_uuid, FAMFS_UUID_LEN))
 			continue;
@@ -618,17 +646,13 @@ static int add_daxdev_decode(const struct famfs_media_add_daxdev *raw,
 	return 0;
 }
 
-int famfs_entry_decode(const struct famfs_media_entry *raw, const char *device,
-		       uint64_t index, const struct famfs_devs *devs,
-		       struct famfs_entry *ret, struct famfs_error *ret_err)
+int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *device,
+			    uint64_t index, const struct famfs_devs *devs,
+			    struct famfs_entry *ret, struct famfs_error *ret_err)
 {
 	const uint64_t off = offsetof(struct famfs_media_entry, type);
 	struct famfs_at at = entry_at(device, index, ret_err);
-	int err;
 
-	err = entry_check(raw, &at);
-	if (err)
-		return err;
 	ret->index = index;
 	ret->type = le32toh(raw->type);
 	switch (ret->type) {
@@ -649,11 +673,24 @@ int famfs_entry_decode(const struct famfs_media_entry *raw, const char *device,
 	return famfs_bad_dec(&at, -EOPNOTSUPP, off, "type", ret->type, "0, 1, 3 or 4");
 }
 
+int famfs_entry_decode(const struct famfs_media_entry *raw, const char *device,
+		       uint64_t index, const struct famfs_devs *devs,
+		       struct famfs_entry *ret, struct famfs_error *ret_err)
+{
+	int err;
+
+	err = famfs_entry_check(raw, device, index, ret_err);
+	if (err)
+		return err;
+	return famfs_entry_decode_body(raw, device, index, devs, ret, ret_err);
+}
+
 /* ---- device table ---- */
 
 void famfs_devs_init(struct famfs_devs *devs, const struct famfs_super *sb)
 {
 	devs->alloc_unit = sb->alloc_unit;
+	devs->units = famfs_units(sb->dev_size, sb->alloc_unit);
 	devs->count = 1;
 	devs->dev[0] = (struct famfs_dev){
 		.size = sb->dev_size,
@@ -666,6 +703,7 @@ void famfs_devs_add(struct famfs_devs *devs, const struct famfs_entry *entry)
 {
 	struct famfs_dev *dev = &devs->dev[devs->count++];
 
+	devs->units += famfs_units(entry->dd_size, devs->alloc_unit);
 	*dev = (struct famfs_dev){ .size = entry->dd_size, .first = FAMFS_SUPER_AREA };
 	memcpy(dev->uuid, entry->dd_uuid, FAMFS_UUID_LEN);
 }

@@ -33,7 +33,18 @@ int famfs_bad_dec(const struct famfs_at *at, int errnum, uint64_t off, const cha
 		  uint64_t found, const char *expected, ...)
 	__attribute__((format(printf, 6, 7)));
 
+/* famfs_entry_decode() of an entry that famfs_entry_check() has passed. */
+int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *device,
+			    uint64_t index, const struct famfs_devs *devs,
+			    struct famfs_entry *ret, struct famfs_error *ret_err);
+
 uint64_t famfs_crc32(const void *buf, size_t len);
+
+/* Allocation units of a device, a partial last one included. */
+static inline uint64_t famfs_units(uint64_t size, uint64_t alloc_unit)
+{
+	return size / alloc_unit + !!(size % alloc_unit);
+}
 
 static inline bool famfs_is_pow2(uint64_t v)
 {

@@ -22,10 +22,10 @@
 #define REF_ROOT	0U
 #define REF_NONE	UINT32_MAX
 
-#define NODE_BLOCK	4096U		/* nodes per block */
-#define EXT_BLOCK	4096U		/* extents per block, above any file's 16 */
-#define NAME_BLOCK	65536U		/* bytes per block, above any name's 79 */
-#define HASH_MIN	1024U
+#define NODE_BLOCK	1024U		/* nodes per block */
+#define EXT_BLOCK	1024U		/* extents per block, above any file's 16 */
+#define NAME_BLOCK	16384U		/* bytes per block, above any name's 79 */
+#define HASH_MIN	256U
 
 /* Readdir cookies; a log entry's is its index + 4, a file of .meta's is 3 and up. */
 #define COOKIE_DOT	1U
@@ -219,15 +219,10 @@ static void hash_put(uint64_t *table, uint32_t mask, uint64_t slot)
 	table[i] = slot;
 }
 
-/* Makes room for one more, so that the insertion itself cannot fail. */
-static int hash_reserve(struct famfs_ns *ns)
+static int hash_resize(struct famfs_ns *ns, uint32_t size)
 {
-	uint32_t size = ns->hash_size ? 2 * ns->hash_size : HASH_MIN;
-	uint64_t *table;
+	uint64_t *table = calloc(size, sizeof(*table));
 
-	if ((uint64_t)ns->hash_used * 4 < (uint64_t)ns->hash_size * 3)
-		return 0;
-	table = calloc(size, sizeof(*table));
 	if (!table)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < ns->hash_size; i++)
@@ -238,6 +233,18 @@ static int hash_reserve(struct famfs_ns *ns)
 	ns->hash = table;
 	ns->hash_size = size;
 	return 0;
+}
+
+/* Up to three quarters full; at least one free slot ends every probe. */
+int famfs_ns_reserve(struct famfs_ns *ns, uint64_t n)
+{
+	uint32_t size = ns->hash_size ? ns->hash_size : HASH_MIN;
+
+	if (n > FAMFS_LOG_SLOTS(FAMFS_LOG_LEN_MAX))
+		return -ENOMEM;
+	while ((ns->hash_used + n) * 4 > (uint64_t)size * 3)
+		size *= 2;
+	return size == ns->hash_size ? 0 : hash_resize(ns, size);
 }
 
 /* ---- the files of .meta ---- */
@@ -326,7 +333,7 @@ int famfs_ns_new(const struct famfs_super *sb, struct famfs_ns **ret_ns)
 		ns->seed[0] = (uintptr_t)ns;
 	ns->seed[1] |= 1;
 	reserved_init(ns, sb->log_len);
-	if (hash_reserve(ns) ||
+	if (famfs_ns_reserve(ns, 1) ||
 	    arena_reserve(ns, &ns->nodes, NODE_BLOCK, sizeof(struct node), 1, &pos)) {
 		famfs_ns_free(ns);
 		return -ENOMEM;
@@ -498,7 +505,7 @@ static int add_node(struct famfs_ns *ns, const struct famfs_entry *entry, uint32
 	uint32_t name_pos, ext_pos;
 	struct node *node;
 
-	if (hash_reserve(ns) || reserve_node(ns, ref) ||
+	if (famfs_ns_reserve(ns, 1) || reserve_node(ns, ref) ||
 	    arena_reserve(ns, &ns->names, NAME_BLOCK, 1, len, &name_pos) ||
 	    arena_reserve(ns, &ns->exts, EXT_BLOCK, sizeof(struct famfs_extent), nexts, &ext_pos))
 		return -ENOMEM;
