@@ -61,14 +61,23 @@ check_counters() {
 	[ "$reject" = 0 ] || { grep ^iomap_reject "$1" >&2; die "mappings were rejected"; }
 }
 
-# nvdimm_base REGION: first address of an emulated NVDIMM, byte 0 of its backing file
-nvdimm_base() { cat "/sys/bus/nd/devices/region$1/resource"; }
+# region_of N: the region of the Nth NVDIMM. Regions are not numbered in the order in which
+# QEMU was given the devices, but their addresses are.
+region_of() {
+	local r
+	for r in /sys/bus/nd/devices/region*; do
+		echo "$(($(cat "$r/resource"))) ${r##*/region}"
+	done | sort -n | awk -v n="$1" 'NR == n + 1 { print $2 }'
+}
+
+# nvdimm_base N: first address of an NVDIMM, byte 0 of its backing file
+nvdimm_base() { cat "/sys/bus/nd/devices/region$(region_of "$1")/resource"; }
 
 # make_namespace N fsdax|devdax: prints the device's path
 make_namespace() {
 	local mode=$2 align=() name
 	[ "$mode" = fsdax ] || align=(-a 2M)
-	ndctl create-namespace -f -e "namespace$1.0" -m "$mode" -M mem "${align[@]}" \
+	ndctl create-namespace -f -e "namespace$(region_of "$1").0" -m "$mode" -M mem "${align[@]}" \
 		> "$OUT/ndctl.$1" 2>&1 || { cat "$OUT/ndctl.$1" >&2; die "ndctl failed"; }
 	name=$(sed -nE 's/.*"(chardev|blockdev)":"([^"]*)".*/\2/p' "$OUT/ndctl.$1" | tail -1)
 	echo "/dev/$name"
@@ -76,8 +85,9 @@ make_namespace() {
 
 # device_of N: the device of an NVDIMM that got its namespace in an earlier boot
 device_of() {
-	local d
-	for d in /sys/bus/nd/devices/region"$1"/*/dax*/dax* /sys/bus/nd/devices/region"$1"/*/block/*; do
+	local d region
+	region=/sys/bus/nd/devices/region$(region_of "$1")
+	for d in "$region"/dax[0-9]*/dax[0-9]* "$region"/pfn[0-9]*/block/*; do
 		[ ! -e "$d" ] || { echo "/dev/${d##*/}"; return; }
 	done
 	die "no device on NVDIMM $1"
