@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#define EXIT_BAD_USAGE	1
+#define EXIT_BAD_USAGE 1
 
 int famfs_cmd_mkdir(int argc, char **argv);
 int famfs_cmd_creat(int argc, char **argv);

@@ -17,7 +17,7 @@
 
 #include "tool.h"
 
-#define DAX_BUS	"/sys/bus/dax"
+#define DAX_BUS "/sys/bus/dax"
 
 /* One line of a sysfs file without its newline. */
 static int read_line(const char *path, char *buf, size_t size)
@@ -92,8 +92,8 @@ static int identify_char(struct dax_device *dev, const char *path, char *msg, si
 	snprintf(sys, sizeof(sys), "/sys/dev/char/%u:%u", major(dev->rdev), minor(dev->rdev));
 	snprintf(file, sizeof(file), "%s/subsystem", sys);
 	if (link_name(file, subsystem, sizeof(subsystem)) || strcmp(subsystem, "dax")) {
-		snprintf(msg, msg_size, "%s is not a DAX device: a character device of another kind",
-			 path);
+		snprintf(msg, msg_size,
+			 "%s is not a DAX device: a character device of another kind", path);
 		return -ENODEV;
 	}
 	snprintf(file, sizeof(file), "%s/size", sys);
@@ -122,7 +122,7 @@ static int identify_block(struct dax_device *dev, const char *path, char *msg, s
 		snprintf(msg, msg_size, "cannot read the size of %s from %s", path, file);
 		return -EIO;
 	}
-	dev->size = v * 512;	/* sysfs counts sectors, whatever the device's block is */
+	dev->size = v * 512; /* sysfs counts sectors, whatever the device's block is */
 	/* A partition has the queue of its disk. */
 	snprintf(file, sizeof(file), "%s/queue/dax", sys);
 	if (read_u64(file, &v)) {
@@ -131,9 +131,10 @@ static int identify_block(struct dax_device *dev, const char *path, char *msg, s
 			v = 0;
 	}
 	if (!v) {
-		snprintf(msg, msg_size,
-			 "%s is not a DAX device: its queue/dax is 0 (for an NVDIMM: ndctl create-namespace -m fsdax)",
-			 path);
+		snprintf(
+			msg, msg_size,
+			"%s is not a DAX device: its queue/dax is 0 (for an NVDIMM: ndctl create-namespace -m fsdax)",
+			path);
 		return -ENODEV;
 	}
 	return 0;
@@ -164,8 +165,8 @@ int dax_identify(const char *path, struct dax_device *ret, char *msg, size_t msg
 		dev.rdev = st.st_rdev;
 		rc = identify_block(&dev, path, msg, msg_size);
 	} else {
-		snprintf(msg, msg_size, "%s is not a DAX device: neither character nor block device",
-			 path);
+		snprintf(msg, msg_size,
+			 "%s is not a DAX device: neither character nor block device", path);
 		rc = -ENODEV;
 	}
 	if (!rc)
@@ -310,18 +311,21 @@ static int refuse_bind(const struct dax_device *dev, const char *driver, char *m
 	pid_t pid;
 
 	if (dev->kind != DAX_CHAR) {
-		snprintf(msg, msg_size, "%s is not a device of the dax bus, it has no driver to choose",
+		snprintf(msg, msg_size,
+			 "%s is not a device of the dax bus, it has no driver to choose",
 			 dev->name);
 		return -EINVAL;
 	}
 	if (!dax_driver_exists(driver)) {
-		snprintf(msg, msg_size, "this kernel has no driver %s (CONFIG_DEV_DAX_FSDEV)", driver);
+		snprintf(msg, msg_size, "this kernel has no driver %s (CONFIG_DEV_DAX_FSDEV)",
+			 driver);
 		return -ENODEV;
 	}
 	if (!strcmp(dev->driver, DAX_DRIVER_KMEM)) {
-		snprintf(msg, msg_size,
-			 "%s is in use as system RAM (driver kmem): take it offline first (daxctl offline-memory %s)",
-			 dev->name, dev->name);
+		snprintf(
+			msg, msg_size,
+			"%s is in use as system RAM (driver kmem): take it offline first (daxctl offline-memory %s)",
+			dev->name, dev->name);
 		return -EBUSY;
 	}
 	if (dax_find_mount(dev, target, sizeof(target))) {
@@ -330,7 +334,8 @@ static int refuse_bind(const struct dax_device *dev, const char *driver, char *m
 	}
 	pid = dax_find_user(dev, comm, sizeof(comm));
 	if (pid) {
-		snprintf(msg, msg_size, "%s is in use: process %d (%s) has it open", dev->name, pid, comm);
+		snprintf(msg, msg_size, "%s is in use: process %d (%s) has it open", dev->name, pid,
+			 comm);
 		return -EBUSY;
 	}
 	return 0;
@@ -352,8 +357,8 @@ int dax_bind_driver(struct dax_device *dev, const char *driver, char *msg, size_
 		snprintf(path, sizeof(path), DAX_BUS "/drivers/%s/unbind", old);
 		rc = write_line(path, dev->name);
 		if (rc) {
-			snprintf(msg, msg_size, "cannot unbind %s from driver %s: %s", dev->name, old,
-				 strerror(-rc));
+			snprintf(msg, msg_size, "cannot unbind %s from driver %s: %s", dev->name,
+				 old, strerror(-rc));
 			return rc;
 		}
 	}
@@ -377,8 +382,9 @@ int dax_need_fsdev(struct dax_device *dev, const char *path, bool set, char *msg
 		return 0;
 	if (set)
 		return dax_bind_driver(dev, DAX_DRIVER_FSDEV, msg, msg_size);
-	snprintf(msg, msg_size,
-		 "%s has driver %s and needs %s. Re-run with --set-daxmode (-M), or run: famfs dev bind %s",
-		 path, dev->driver[0] ? dev->driver : "(none)", DAX_DRIVER_FSDEV, path);
+	snprintf(
+		msg, msg_size,
+		"%s has driver %s and needs %s. Re-run with --set-daxmode (-M), or run: famfs dev bind %s",
+		path, dev->driver[0] ? dev->driver : "(none)", DAX_DRIVER_FSDEV, path);
 	return -EPERM;
 }

@@ -12,23 +12,23 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define DAX_DRIVER_FSDEV	"fsdev_dax"
-#define DAX_DRIVER_DEVDAX	"device_dax"
-#define DAX_DRIVER_KMEM		"kmem"
+#define DAX_DRIVER_FSDEV  "fsdev_dax"
+#define DAX_DRIVER_DEVDAX "device_dax"
+#define DAX_DRIVER_KMEM   "kmem"
 
 enum dax_kind {
-	DAX_IMAGE,	/* regular file */
-	DAX_BLOCK,	/* block device that does DAX */
-	DAX_CHAR,	/* character device of the dax bus; see driver */
+	DAX_IMAGE, /* regular file */
+	DAX_BLOCK, /* block device that does DAX */
+	DAX_CHAR, /* character device of the dax bus; see driver */
 };
 
 struct dax_device {
 	enum dax_kind kind;
-	dev_t rdev;		/* 0 for an image */
-	uint64_t size;		/* bytes */
-	uint64_t align;		/* of mappings, bytes; character devices */
-	char name[64];		/* "dax0.0", "pmem0"; the path for an image */
-	char driver[64];	/* DAX_DRIVER_*, "" when none is bound */
+	dev_t rdev; /* 0 for an image */
+	uint64_t size; /* bytes */
+	uint64_t align; /* of mappings, bytes; character devices */
+	char name[64]; /* "dax0.0", "pmem0"; the path for an image */
+	char driver[64]; /* DAX_DRIVER_*, "" when none is bound */
 };
 
 /**

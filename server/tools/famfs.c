@@ -10,8 +10,8 @@
 #include "commands.h"
 #include "tool.h"
 
-#define EXIT_NO_COMMAND		1
-#define EXIT_UNKNOWN_COMMAND	3
+#define EXIT_NO_COMMAND      1
+#define EXIT_UNKNOWN_COMMAND 3
 
 struct command {
 	const char *name;
@@ -30,7 +30,7 @@ static const struct command commands[] = {
 	{ "dev", "list devices, choose their driver", famfs_cmd_dev },
 };
 
-#define NCOMMANDS	(sizeof(commands) / sizeof(commands[0]))
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 int commands_bad_option(char **argv, void (*print_usage)(FILE *out))
 {
@@ -68,8 +68,8 @@ static int run_command(const struct command *c, int argc, char **argv)
 
 	snprintf(name, sizeof(name), "famfs %s", c->name);
 	tool_set_name(name);
-	argv[0] = name;	/* what getopt_long() starts its messages with */
-	optind = 0;	/* starts getopt_long() afresh on the command's own argv */
+	argv[0] = name; /* what getopt_long() starts its messages with */
+	optind = 0; /* starts getopt_long() afresh on the command's own argv */
 	rc = tool_exit_code(c->run(argc, argv));
 	if (fflush(stdout) || ferror(stdout)) {
 		tool_error("cannot write the output");
@@ -82,7 +82,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },
-		{ "dryrun", no_argument, NULL, 'n' },	/* known, and without effect, upstream too */
+		{ "dryrun", no_argument, NULL, 'n' }, /* known, and without effect, upstream too */
 		{ NULL, 0, NULL, 0 },
 	};
 	char *help[] = { NULL, "--help", NULL };

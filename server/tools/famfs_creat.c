@@ -16,15 +16,15 @@
 #include "target.h"
 #include "tool.h"
 
-#define DEFAULT_CHUNK	0x200000ULL
-#define MAX_MULTI	4096	/* files in one call */
-#define MAX_THREADS	256
+#define DEFAULT_CHUNK 0x200000ULL
+#define MAX_MULTI     4096 /* files in one call */
+#define MAX_THREADS   256
 
 /* One file to be made. */
 struct job {
 	const char *path;
-	uint64_t size;		/* 0: not given */
-	uint32_t seed;		/* 0: do not fill */
+	uint64_t size; /* 0: not given */
+	uint32_t seed; /* 0: do not fill */
 	int rc;
 };
 
@@ -114,37 +114,20 @@ static int parse_one(int c, char *arg, struct options *o, struct job *single)
 		if (tool_parse_size(arg, &single->size) || !single->size)
 			return -EINVAL;
 		return 0;
-	case 'r':
-		o->randomize = true;
-		return 0;
-	case 'S':
-		o->seed_given = true;
-		return tool_parse_u32(arg, &single->seed);
-	case 'm':
-		return tool_parse_mode(arg, &o->mode);
-	case 'u':
-		return tool_parse_u32(arg, &o->uid);
-	case 'g':
-		return tool_parse_u32(arg, &o->gid);
-	case 'C':
-		o->interleave = true;
-		return tool_parse_size(arg, &o->layout.chunk);
-	case 'N':
-		o->interleave = true;
-		return tool_parse_u32(arg, &o->layout.nstrips);
-	case 'B':
-		o->interleave = true;
-		return tool_parse_u32(arg, &o->layout.nbuckets);
-	case 'M':
-		o->multi = true;
-		return add_tuple(o, arg);
+	case 'r': o->randomize = true; return 0;
+	case 'S': o->seed_given = true; return tool_parse_u32(arg, &single->seed);
+	case 'm': return tool_parse_mode(arg, &o->mode);
+	case 'u': return tool_parse_u32(arg, &o->uid);
+	case 'g': return tool_parse_u32(arg, &o->gid);
+	case 'C': o->interleave = true; return tool_parse_size(arg, &o->layout.chunk);
+	case 'N': o->interleave = true; return tool_parse_u32(arg, &o->layout.nstrips);
+	case 'B': o->interleave = true; return tool_parse_u32(arg, &o->layout.nbuckets);
+	case 'M': o->multi = true; return add_tuple(o, arg);
 	case 't':
 		if (tool_parse_u32(arg, &o->threads))
 			return -EINVAL;
 		return o->threads > MAX_THREADS ? -ERANGE : 0;
-	default:
-		o->verbose = true;
-		return 0;
+	default: o->verbose = true; return 0;
 	}
 }
 
@@ -174,7 +157,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 	mode_t mask;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+s:rS:m:u:g:C:N:B:M:t:vh?", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+s:rS:m:u:g:C:N:B:M:t:vh?", long_options, NULL)) !=
+	       -1) {
 		if (c == '?')
 			return commands_bad_option(argv, print_usage);
 		if (c == 'h') {
@@ -364,7 +348,10 @@ static int create_all(struct options *o)
 int famfs_cmd_creat(int argc, char **argv)
 {
 	struct options o = {
-		.mode = 0644, .uid = geteuid(), .gid = getegid(), .layout.chunk = DEFAULT_CHUNK,
+		.mode = 0644,
+		.uid = geteuid(),
+		.gid = getegid(),
+		.layout.chunk = DEFAULT_CHUNK,
 	};
 	int rc;
 

@@ -18,11 +18,12 @@
 
 static void print_usage(FILE *out)
 {
-	fprintf(out, "Usage: famfs dev list [--json]\n"
-		     "       famfs dev bind DEVICE      give it to fsdev_dax, for famfs\n"
-		     "       famfs dev unbind DEVICE    give it back to device_dax\n"
-		     "DEVICE is a path like /dev/dax0.0. A device that is mounted, open, or used as\n"
-		     "system RAM is refused.\n");
+	fprintf(out,
+		"Usage: famfs dev list [--json]\n"
+		"       famfs dev bind DEVICE      give it to fsdev_dax, for famfs\n"
+		"       famfs dev unbind DEVICE    give it back to device_dax\n"
+		"DEVICE is a path like /dev/dax0.0. A device that is mounted, open, or used as\n"
+		"system RAM is refused.\n");
 }
 
 static const char *kind_name(enum dax_kind kind)
@@ -37,16 +38,15 @@ static struct json_object *describe(const char *path)
 	struct dax_device d;
 
 	if (dax_identify(path, &d, msg, sizeof(msg)))
-		return NULL;	/* a block device without DAX: not ours */
+		return NULL; /* a block device without DAX: not ours */
 	o = json_object_new_object();
 	json_object_object_add(o, "device", json_object_new_string(path));
 	json_object_object_add(o, "kind", json_object_new_string(kind_name(d.kind)));
-	json_object_object_add(o, "driver",
-			       d.driver[0] ? json_object_new_string(d.driver) : NULL);
+	json_object_object_add(o, "driver", d.driver[0] ? json_object_new_string(d.driver) : NULL);
 	json_object_object_add(o, "size", json_object_new_int64(d.size));
-	json_object_object_add(o, "mounted_on",
-			       dax_find_mount(&d, target, sizeof(target)) ?
-				       json_object_new_string(target) : NULL);
+	json_object_object_add(
+		o, "mounted_on",
+		dax_find_mount(&d, target, sizeof(target)) ? json_object_new_string(target) : NULL);
 	return o;
 }
 

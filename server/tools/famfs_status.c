@@ -13,8 +13,9 @@
 
 static void print_usage(FILE *out)
 {
-	fprintf(out, "Usage: famfs status [--json] PATH\n"
-		     "Print what the server of the file system that holds PATH reports, as JSON.\n");
+	fprintf(out,
+		"Usage: famfs status [--json] PATH\n"
+		"Print what the server of the file system that holds PATH reports, as JSON.\n");
 }
 
 int famfs_cmd_status(int argc, char **argv)

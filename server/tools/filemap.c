@@ -13,7 +13,7 @@
 
 #include "tool.h"
 
-#define MAX_THREADS	256
+#define MAX_THREADS 256
 
 int filemap_open(const char *path, bool write, struct filemap *ret)
 {
@@ -60,7 +60,7 @@ void filemap_close(struct filemap *m)
 }
 
 struct crew {
-	size_t next;	/* taken with an atomic add */
+	size_t next; /* taken with an atomic add */
 	size_t count;
 	void (*work)(void *ctx, size_t i);
 	void *ctx;

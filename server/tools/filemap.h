@@ -11,7 +11,7 @@
 
 struct filemap {
 	int fd;
-	uint8_t *p;	/* NULL when the file is empty */
+	uint8_t *p; /* NULL when the file is empty */
 	size_t len;
 };
 

@@ -40,8 +40,9 @@ int media_open(const char *path, unsigned int flags, const char *verb, struct op
 		return rc;
 	if (dax_find_mount(&dev, target, sizeof(target))) {
 		if (!strcmp(verb, "fsck"))
-			snprintf(msg, msg_size, "cannot fsck by device (%s) when mounted: it is on %s",
-				 path, target);
+			snprintf(msg, msg_size,
+				 "cannot fsck by device (%s) when mounted: it is on %s", path,
+				 target);
 		else
 			snprintf(msg, msg_size, "cannot %s while %s is mounted on %s", verb, path,
 				 target);
@@ -51,7 +52,8 @@ int media_open(const char *path, unsigned int flags, const char *verb, struct op
 	rc = check_driver(&dev, path, flags, msg, msg_size);
 	if (rc)
 		return rc;
-	rc = openmedia_open(path, &dev, flags & MEDIA_WRITE ? OPENMEDIA_WRITE : 0, ret, msg, msg_size);
+	rc = openmedia_open(path, &dev, flags & MEDIA_WRITE ? OPENMEDIA_WRITE : 0, ret, msg,
+			    msg_size);
 	if (rc)
 		restore_driver(&dev, old);
 	else

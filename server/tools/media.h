@@ -10,10 +10,10 @@
 #include "openmedia.h"
 
 /* Switch the driver to fsdev_dax if need be (-M). */
-#define MEDIA_SET_MODE	0x1U
+#define MEDIA_SET_MODE 0x1U
 /* A device under device_dax is mapped as it is (--raw). */
-#define MEDIA_RAW	0x2U
-#define MEDIA_WRITE	0x4U
+#define MEDIA_RAW      0x2U
+#define MEDIA_WRITE    0x4U
 
 /**
  * media_open() - identify, refuse what is mounted or has the wrong driver, open

@@ -19,15 +19,15 @@
 #include "mode.h"
 #include "tool.h"
 
-#define EXIT_USAGE	1
-#define EXIT_MKFS	2
+#define EXIT_USAGE 1
+#define EXIT_MKFS  2
 
 struct options {
 	bool force;
 	bool kill;
 	bool loglen_given;
 	bool verbose;
-	unsigned int media;		/* MEDIA_* */
+	unsigned int media; /* MEDIA_* */
 	uint64_t log_len;
 	uint32_t ndevs;
 	const char *path[FAMFS_MAX_DEVS];
@@ -93,15 +93,11 @@ static int parse_options(int argc, char **argv, struct options *o)
 	bool nodax = false;
 	int c;
 
-	o->ndevs = 1;	/* the primary's place */
+	o->ndevs = 1; /* the primary's place */
 	while ((c = getopt_long(argc, argv, "+h?fkl:MDFv", long_options, NULL)) != -1) {
 		switch (c) {
-		case 'f':
-			o->force = true;
-			break;
-		case 'k':
-			o->kill = true;
-			break;
+		case 'f': o->force = true; break;
+		case 'k': o->kill = true; break;
 		case 'l':
 			o->loglen_given = true;
 			if (tool_parse_size(optarg, &o->log_len)) {
@@ -114,38 +110,24 @@ static int parse_options(int argc, char **argv, struct options *o)
 				return EXIT_MKFS;
 			}
 			break;
-		case 'M':
-			o->media |= MEDIA_SET_MODE;
-			break;
+		case 'M': o->media |= MEDIA_SET_MODE; break;
 		case OPT_ADD_DEVICE:
 			if (!add_device(o, optarg))
 				return EXIT_USAGE;
 			break;
-		case OPT_RAW:
-			o->media |= MEDIA_RAW;
-			break;
-		case 'D':
-			nodax = true;
-			break;
-		case 'F':
-			mode = MODE_NOFUSE;
-			break;
-		case OPT_FUSE:
-			mode = MODE_FUSE;
-			break;
-		case 'v':
-			o->verbose = true;
-			break;
-		case '?':	/* getopt has said what it does not know; "-?" itself is help */
+		case OPT_RAW: o->media |= MEDIA_RAW; break;
+		case 'D': nodax = true; break;
+		case 'F': mode = MODE_NOFUSE; break;
+		case OPT_FUSE: mode = MODE_FUSE; break;
+		case 'v': o->verbose = true; break;
+		case '?': /* getopt has said what it does not know; "-?" itself is help */
 			if (!tool_help_wanted(argv)) {
 				fprintf(stderr, "Try 'mkfs.famfs --help'.\n");
 				return EXIT_USAGE;
 			}
 			print_usage(stdout);
 			return 0;
-		default:
-			print_usage(stdout);
-			return 0;
+		default: print_usage(stdout); return 0;
 		}
 	}
 	if (optind == argc) {
@@ -176,10 +158,11 @@ static int refuse_same_device(const struct options *o)
 	for (uint32_t i = 0; i < o->ndevs; i++)
 		for (uint32_t j = i + 1; j < o->ndevs; j++) {
 			if (stat(o->path[i], &a) || stat(o->path[j], &b))
-				continue;	/* opening it will say what is wrong */
-			if (S_ISREG(a.st_mode) ? a.st_dev == b.st_dev && a.st_ino == b.st_ino
-					       : a.st_rdev == b.st_rdev &&
-						 (a.st_mode & S_IFMT) == (b.st_mode & S_IFMT)) {
+				continue; /* opening it will say what is wrong */
+			if (S_ISREG(a.st_mode)
+				    ? a.st_dev == b.st_dev && a.st_ino == b.st_ino
+				    : a.st_rdev == b.st_rdev &&
+					      (a.st_mode & S_IFMT) == (b.st_mode & S_IFMT)) {
 				tool_error("%s and %s are the same device", o->path[i], o->path[j]);
 				return -EINVAL;
 			}
@@ -210,8 +193,8 @@ static int open_all(const struct options *o, struct target *t)
 		t->mkfs.dev[i].name = o->path[i];
 		t->mkfs.dev[i].size = t->om[i]->dev.size;
 		if (o->verbose)
-			fprintf(stderr, "mkfs.famfs: %s: %" PRIu64 " bytes, driver %s\n", o->path[i],
-				t->om[i]->dev.size,
+			fprintf(stderr, "mkfs.famfs: %s: %" PRIu64 " bytes, driver %s\n",
+				o->path[i], t->om[i]->dev.size,
 				t->om[i]->dev.driver[0] ? t->om[i]->dev.driver : "none");
 	}
 	return 0;
@@ -264,7 +247,8 @@ static int write_all(const struct options *o, struct target *t)
 	for (uint32_t i = 1; i < o->ndevs; i++) {
 		rc = famfs_mkfs_write_secondary(&t->mkfs, i, t->om[i]->map, NULL, NULL);
 		if (rc) {
-			tool_error("cannot write the superblock of %s: %s", o->path[i], strerror(-rc));
+			tool_error("cannot write the superblock of %s: %s", o->path[i],
+				   strerror(-rc));
 			return rc;
 		}
 	}
@@ -331,7 +315,8 @@ static int make_or_kill(const struct options *o, struct target *t)
 /* The log length does not depend on the device: wrong is wrong, whatever is there. */
 static int check_loglen(const struct options *o)
 {
-	struct famfs_mkfs any = { .log_len = o->log_len, .ndevs = 1,
+	struct famfs_mkfs any = { .log_len = o->log_len,
+				  .ndevs = 1,
 				  .dev[0] = { .name = "", .size = FAMFS_DEV_SIZE_MIN } };
 	char msg[TOOL_MSG_MAX];
 	int rc = famfs_mkfs_check(&any, msg, sizeof(msg));
@@ -371,7 +356,10 @@ int main(int argc, char **argv)
 	free(t);
 	if (!rc && (fflush(stdout) || ferror(stdout)))
 		rc = -EIO;
-	syslog(LOG_NOTICE, "mkfs.famfs %s on %s", rc ? "failed" : o.kill ? "killed superblock" : "done",
+	syslog(LOG_NOTICE, "mkfs.famfs %s on %s",
+	       rc       ? "failed"
+	       : o.kill ? "killed superblock"
+			: "done",
 	       o.path[0]);
 	return rc ? EXIT_MKFS : 0;
 }

@@ -21,6 +21,7 @@ int mode_check(enum mode_choice choice)
 	}
 	if (choice != MODE_NOFUSE)
 		return 0;
-	tool_error("the stand-alone famfs kernel module is not supported: leave --nofuse and FAMFS_MODE=v1 out");
+	tool_error(
+		"the stand-alone famfs kernel module is not supported: leave --nofuse and FAMFS_MODE=v1 out");
 	return -EOPNOTSUPP;
 }

@@ -8,7 +8,7 @@
 #define FAMFS_TOOLS_MODE_H
 
 enum mode_choice {
-	MODE_AUTO,	/* ask FAMFS_MODE */
+	MODE_AUTO, /* ask FAMFS_MODE */
 	MODE_FUSE,
 	MODE_NOFUSE,
 };

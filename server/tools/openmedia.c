@@ -15,7 +15,7 @@
 #include "privmount.h"
 #include "tool.h"
 
-#define HUGE_BYTES	0x200000ULL
+#define HUGE_BYTES 0x200000ULL
 
 static uint64_t round_up(uint64_t v, uint64_t align)
 {
@@ -57,7 +57,7 @@ static int map_head(struct openmedia *om, const char *path, int fd, unsigned int
 	bool devdax = om->dev.kind == DAX_CHAR && !om->pm;
 	void *p;
 
-	if (devdax)	/* maps whole units of its alignment, at such an address, or not at all */
+	if (devdax) /* maps whole units of its alignment, at such an address, or not at all */
 		len = round_up(len, om->dev.align);
 	if (len > om->dev.size)
 		len = om->dev.size;
@@ -83,8 +83,8 @@ static int check_same(const struct dax_device *dev, const char *path, int fd, ch
 {
 	struct stat st;
 
-	if (fstat(fd, &st) || (dev->kind == DAX_IMAGE ? !S_ISREG(st.st_mode)
-						      : st.st_rdev != dev->rdev)) {
+	if (fstat(fd, &st) ||
+	    (dev->kind == DAX_IMAGE ? !S_ISREG(st.st_mode) : st.st_rdev != dev->rdev)) {
 		snprintf(msg, msg_size, "%s became another file while it was opened", path);
 		return -ESTALE;
 	}
@@ -104,8 +104,9 @@ static int open_device(const struct dax_device *dev, const char *path, unsigned 
 		return fd;
 	rc = -errno;
 	if (dev->kind == DAX_CHAR && !dev->driver[0])
-		snprintf(msg, msg_size, "cannot open %s: no driver is bound to it; run: famfs dev bind %s",
-			 path, path);
+		snprintf(msg, msg_size,
+			 "cannot open %s: no driver is bound to it; run: famfs dev bind %s", path,
+			 path);
 	else
 		snprintf(msg, msg_size, "cannot open %s: %s", path, strerror(-rc));
 	return rc;

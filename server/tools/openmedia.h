@@ -12,7 +12,7 @@
 
 #include "daxdev.h"
 
-#define OPENMEDIA_WRITE	0x1U
+#define OPENMEDIA_WRITE 0x1U
 
 struct privmount;
 
@@ -24,7 +24,7 @@ struct openmedia {
 	 * OPENMEDIA_WRITE.
 	 */
 	uint8_t *map;
-	size_t mapped;		/* bytes */
+	size_t mapped; /* bytes */
 	/* For the caller: what the device had before it was bound for this. */
 	char old_driver[sizeof(((struct dax_device *)NULL)->driver)];
 	/* Private. */

@@ -21,11 +21,11 @@
 #include "../lib/session.h"
 #include "tool.h"
 
-#define DEV_NAME	"dev"
-#define DEV_NODEID	2
-#define PAGE_BYTES	4096ULL
+#define DEV_NAME     "dev"
+#define DEV_NODEID   2
+#define PAGE_BYTES   4096ULL
 /* How long the child may need to notice that the mount is gone. */
-#define CHILD_END_MS	10000
+#define CHILD_END_MS 10000
 
 /* Written by the child before it replies or exits, read by the parent after. */
 struct said {
@@ -43,8 +43,8 @@ struct server {
 	int fuse_fd;
 	int dev_fd;
 	const char *path;
-	uint64_t bytes;		/* of the file: whole pages of the device */
-	uint32_t id;		/* the kernel's, 0 until registered */
+	uint64_t bytes; /* of the file: whole pages of the device */
+	uint32_t id; /* the kernel's, 0 until registered */
 	struct said *said;
 };
 
@@ -72,7 +72,10 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct server *sv = session_userdata(req);
 	struct fuse_entry_param e = {
-		.ino = DEV_NODEID, .generation = 1, .attr_timeout = 1e9, .entry_timeout = 1e9,
+		.ino = DEV_NODEID,
+		.generation = 1,
+		.attr_timeout = 1e9,
+		.entry_timeout = 1e9,
 	};
 	int rc;
 
@@ -104,7 +107,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
 	(void)fi;
-	fuse_reply_err(req, ENOSYS);	/* "no open needed", for all of the connection */
+	fuse_reply_err(req, ENOSYS); /* "no open needed", for all of the connection */
 }
 
 static int map_device(void *userdata, uint64_t nodeid, const struct fuse_iomap_begin_in *in,
@@ -124,7 +127,9 @@ static int map_device(void *userdata, uint64_t nodeid, const struct fuse_iomap_b
 static void serve(struct server *sv, pid_t parent)
 {
 	static const struct fuse_lowlevel_ops ops = {
-		.lookup = do_lookup, .getattr = do_getattr, .open = do_open,
+		.lookup = do_lookup,
+		.getattr = do_getattr,
+		.open = do_open,
 	};
 	struct session_config config = {
 		.name = "famfs",
@@ -145,8 +150,7 @@ static void serve(struct server *sv, pid_t parent)
 	signal(SIGTERM, SIG_IGN);
 
 	if (session_new(&config, sv->fuse_fd, &session, &sv->said->msg) ||
-	    session_start(session, &sv->said->msg) ||
-	    session_wait_init(session, &sv->said->msg))
+	    session_start(session, &sv->said->msg) || session_wait_init(session, &sv->said->msg))
 		_exit(1);
 	session_wait(session);
 	_exit(0);
@@ -215,8 +219,8 @@ static int open_file(struct privmount *pm, const char *path, bool write, int *re
 	return 0;
 }
 
-int privmount_open(const char *path, int dev_fd, uint64_t size, bool write,
-		   struct privmount **ret, int *ret_fd, char *msg, size_t msg_size)
+int privmount_open(const char *path, int dev_fd, uint64_t size, bool write, struct privmount **ret,
+		   int *ret_fd, char *msg, size_t msg_size)
 {
 	struct privmount *pm = calloc(1, sizeof(*pm));
 	struct server sv = { .dev_fd = dev_fd, .path = path, .bytes = size & ~(PAGE_BYTES - 1) };
@@ -236,8 +240,8 @@ int privmount_open(const char *path, int dev_fd, uint64_t size, bool write,
 		return -ENOMEM;
 	}
 	pm->mnt_fd = -1;
-	pm->said = mmap(NULL, sizeof(*pm->said), PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pm->said = mmap(NULL, sizeof(*pm->said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
 	if (pm->said == MAP_FAILED) {
 		pm->said = NULL;
 		privmount_close(pm);

@@ -31,8 +31,8 @@ struct privmount;
  * Needs CAP_SYS_ADMIN and CAP_SYS_RAWIO. Return: 0 or -errno with a sentence in
  * msg; -EBUSY when the device is held by someone else.
  */
-int privmount_open(const char *path, int dev_fd, uint64_t size, bool write,
-		   struct privmount **ret, int *ret_fd, char *msg, size_t msg_size);
+int privmount_open(const char *path, int dev_fd, uint64_t size, bool write, struct privmount **ret,
+		   int *ret_fd, char *msg, size_t msg_size);
 
 /**
  * privmount_close() - drop the mount, wait until the device is given back

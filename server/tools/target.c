@@ -12,7 +12,7 @@
 
 #include "tool.h"
 
-#define MAX_DEPTH	64
+#define MAX_DEPTH 64
 
 static int not_famfs(const char *path, char *msg, size_t msg_size)
 {
@@ -192,8 +192,9 @@ int target_relpath(const struct target_fs *fs, const char *existing, const char 
 		rel++;
 	if (snprintf(ret, FAMFS_PATH_LEN, "%s%s%s", rel, *rel && *extra ? "/" : "", extra) >=
 	    FAMFS_PATH_LEN) {
-		snprintf(msg, msg_size, "%s%s%s is too long: a path in the log has at most %d bytes",
-			 rel, *rel && *extra ? "/" : "", extra, FAMFS_PATH_LEN - 1);
+		snprintf(msg, msg_size,
+			 "%s%s%s is too long: a path in the log has at most %d bytes", rel,
+			 *rel && *extra ? "/" : "", extra, FAMFS_PATH_LEN - 1);
 		return -ENAMETOOLONG;
 	}
 	return 0;

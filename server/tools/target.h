@@ -13,14 +13,14 @@
 
 #include "../lib/famfs_media.h"
 
-#define TARGET_MOUNT_TYPE	"fuse.famfs"
+#define TARGET_MOUNT_TYPE "fuse.famfs"
 
 /* A file system that is mounted here. */
 struct target_fs {
 	char mount_point[PATH_MAX];
 	char source[PATH_MAX];
-	int super_fd;			/* .meta/.superblock, read-only */
-	int log_fd;			/* .meta/.log, read-only */
+	int super_fd; /* .meta/.superblock, read-only */
+	int log_fd; /* .meta/.log, read-only */
 	struct famfs_super super;
 };
 
@@ -37,9 +37,9 @@ int target_require_owner(const struct target_fs *fs);
 
 /* A path cut into what exists and what does not. */
 struct target_path {
-	char existing[PATH_MAX];	/* real path, no ".", "..", "//" or links left */
-	struct stat st;			/* of existing */
-	char missing[PATH_MAX];		/* "" or "a/b/c", no "." left */
+	char existing[PATH_MAX]; /* real path, no ".", "..", "//" or links left */
+	struct stat st; /* of existing */
+	char missing[PATH_MAX]; /* "" or "a/b/c", no "." left */
 	unsigned int missing_parts;
 };
 

@@ -30,7 +30,8 @@ static void on_sigbus(int sig)
 	write_all(program);
 	write_all(": cannot access the memory of ");
 	write_all(object[0] ? object : "the file");
-	write_all(": failed memory, the device is gone, or the server has died (SIGBUS); see dmesg\n");
+	write_all(
+		": failed memory, the device is gone, or the server has died (SIGBUS); see dmesg\n");
 	_exit(exit_on_sigbus);
 }
 
@@ -99,22 +100,14 @@ int tool_parse_size(const char *s, uint64_t *ret)
 	if (rc)
 		return rc;
 	switch (*end) {
-	case '\0':
-		break;
+	case '\0': break;
 	case 'k':
-	case 'K':
-		shift = 10;
-		break;
+	case 'K': shift = 10; break;
 	case 'm':
-	case 'M':
-		shift = 20;
-		break;
+	case 'M': shift = 20; break;
 	case 'g':
-	case 'G':
-		shift = 30;
-		break;
-	default:
-		return -EINVAL;
+	case 'G': shift = 30; break;
+	default: return -EINVAL;
 	}
 	if (*end && end[1])
 		return -EINVAL;

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 /* Length of a sentence that a function hands to its caller to print. */
-#define TOOL_MSG_MAX	1536
+#define TOOL_MSG_MAX 1536
 
 /* famfs never exits with more: the smoke scripts take 128 and up for a crash. */
-#define TOOL_EXIT_MAX	127
+#define TOOL_EXIT_MAX 127
 
 static inline void tool_freep(void *p)
 {
@@ -36,9 +36,9 @@ static inline void tool_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_free_		__attribute__((cleanup(tool_freep)))
-#define _cleanup_close_		__attribute__((cleanup(tool_closep)))
-#define _cleanup_fclose_	__attribute__((cleanup(tool_fclosep)))
+#define _cleanup_free_   __attribute__((cleanup(tool_freep)))
+#define _cleanup_close_  __attribute__((cleanup(tool_closep)))
+#define _cleanup_fclose_ __attribute__((cleanup(tool_fclosep)))
 
 /**
  * tool_init() - to be called first in main()

@@ -38,9 +38,9 @@
 #include <linux/fs.h>
 #include <openssl/evp.h>
 
-#define PAGE	4096UL
-#define HUGE	0x200000UL
-#define BUFFER	0x100000UL
+#define PAGE   4096UL
+#define HUGE   0x200000UL
+#define BUFFER 0x100000UL
 
 enum way { BY_MMAP, BY_READ, BY_DIRECT, WAYS };
 
@@ -49,7 +49,7 @@ static const char *const way_names[WAYS] = { "mmap", "read", "direct" };
 struct options {
 	const char *key;
 	bool by[WAYS];
-	uint64_t size;		/* of touch */
+	uint64_t size; /* of touch */
 	uint64_t offset;
 	bool write;
 };
@@ -238,7 +238,8 @@ static int check_chunk(void *ctx, const uint8_t *p, size_t len, uint64_t pos)
 		for (size_t i = 0; i < n; i++) {
 			if (p[at + i] == want[i])
 				continue;
-			fprintf(stderr, "mmpat: %s: by %s: byte %" PRIu64 " is 0x%02x, not 0x%02x\n",
+			fprintf(stderr,
+				"mmpat: %s: by %s: byte %" PRIu64 " is 0x%02x, not 0x%02x\n",
 				c->path, c->way, pos + at + i, p[at + i], want[i]);
 			return 1;
 		}
@@ -384,8 +385,8 @@ static int check_counters(const char *path, const struct counters *a, const stru
 		return 0;
 	fprintf(stderr,
 		"mmpat: %s: %" PRIu64 " faults, %" PRIu64 " by BPF, %" PRIu64 " upcalls, %" PRIu64
-		" rejects\n", path, faults, b->bpf - a->bpf, b->upcall - a->upcall,
-		b->reject - a->reject);
+		" rejects\n",
+		path, faults, b->bpf - a->bpf, b->upcall - a->upcall, b->reject - a->reject);
 	return 1;
 }
 
@@ -453,7 +454,8 @@ static int cmd_list(const struct options *o, const char *root)
 	}
 	free(line);
 	printf("%" PRIu64 " files, %" PRIu64 " bytes, %" PRIu64 " faults of 4 KiB, %" PRIu64
-	       " of 2 MiB, %" PRIu64 " files differ\n", l.files, l.bytes, l.pte, l.pmd, bad);
+	       " of 2 MiB, %" PRIu64 " files differ\n",
+	       l.files, l.bytes, l.pte, l.pmd, bad);
 	return bad || !l.files;
 }
 
@@ -527,7 +529,8 @@ static int cmd_put(const char *image, const char *device)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: mmpat write|check|sum|touch|list|put [options] FILE, see the source\n");
+	fprintf(stderr,
+		"usage: mmpat write|check|sum|touch|list|put [options] FILE, see the source\n");
 	return 2;
 }
 
@@ -578,23 +581,14 @@ int main(int argc, char **argv)
 	argv++;
 	while (!bad && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case 'k':
-			o.key = optarg;
-			break;
-		case 'b':
-			bad = parse_way(optarg, &o);
-			break;
+		case 'k': o.key = optarg; break;
+		case 'b': bad = parse_way(optarg, &o); break;
 		case 's':
 			bad = parse_size(optarg, &o.size) || (o.size != PAGE && o.size != HUGE);
 			break;
-		case 'o':
-			bad = parse_size(optarg, &o.offset);
-			break;
-		case 'w':
-			o.write = true;
-			break;
-		default:
-			bad = 1;
+		case 'o': bad = parse_size(optarg, &o.offset); break;
+		case 'w': o.write = true; break;
+		default: bad = 1;
 		}
 	}
 	if (bad || optind >= argc)
