@@ -13,6 +13,14 @@ mkdir -p "$LOGS"
 say() { printf '%s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
+# kernel_version DIR: as "make kernelversion" says it, but at once
+kernel_version() {
+	awk '$2 == "=" && $1 ~ /^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)$/ { v[$1] = $3 }
+		$1 == "NAME" { exit }
+		END { printf "%s.%s.%s%s\n", v["VERSION"], v["PATCHLEVEL"], v["SUBLEVEL"], v["EXTRAVERSION"] }' \
+		"$1/Makefile"
+}
+
 # run_logged NAME COMMAND...: the output goes to a file, which is named on failure
 run_logged() {
 	local log=$LOGS/$1.log
@@ -40,10 +48,11 @@ progress() {
 	[ ! -t 2 ] || printf '\r%s: done (%d s)   \n' "$label" $((SECONDS - t0)) >&2
 }
 
-# locked COMMAND...: one at a time works in the cache
+# locked COMMAND...: one at a time works on a part of the cache: the kernel, or what LOCK says
 locked() {
-	exec 9> "$CACHE/lock"
-	flock -n 9 || { say "waiting for another run that uses $CACHE"; flock 9; }
+	local file=$CACHE/lock${LOCK:+-$LOCK}
+	exec 9> "$file"
+	flock -n 9 || { say "waiting for another run that uses $CACHE ($(basename "$file"))"; flock 9; }
 	"$@"
 	exec 9>&-
 }

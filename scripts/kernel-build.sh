@@ -21,7 +21,7 @@ esac
 
 mapfile -t patches < <(grep -v '^#' "$P/series" 2>/dev/null | sed "s|^|$P/|")
 SRC=$("$TOP/scripts/kernel-source.sh")
-VERSION=$(make -s -C "$SRC" kernelversion)
+VERSION=$(kernel_version "$SRC")
 # What a patch carries besides its diff (dates, hashes) does not count
 patch_sum() { [ ${#patches[@]} = 0 ] || sed -e '/^From /d' -e '/^Date: /d' -e '/^index /d' "${patches[@]}" | sha256sum | cut -c1-16; }
 PSUM=$(patch_sum)
@@ -32,23 +32,31 @@ OBJ=$CACHE/obj-$FLAVOUR
 # apply: make $KSRC = $SRC + patches, touching only what differs
 apply() {
 	local stamp=$KSRC/.patched want="$VERSION $PSUM" t f
-	[ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
-	if [ ! -f "$KSRC/Makefile" ]; then
-		say "copying the source of Linux $VERSION"
-		rm -rf "$KSRC"
-		cp -a "$SRC" "$KSRC"
+	# Another source: nothing of the old tree, nor of what was built from it, is of use
+	if [ ! -f "$KSRC/.source" ] || [ "$(cat "$KSRC/.source")" != "$SRC $VERSION" ]; then
+		say "copying the source of Linux $VERSION from $SRC"
+		rm -rf "$KSRC" "$KSRC.tmp" "$CACHE"/obj-*
+		mkdir "$KSRC.tmp"
+		tar -C "$SRC" --exclude=./.git -cf - . | tar -C "$KSRC.tmp" -xf -
+		echo "$SRC $VERSION" > "$KSRC.tmp/.source"
+		mv "$KSRC.tmp" "$KSRC"
 	fi
+	[ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
 	t=$(mktemp -d)
 	# Files that any patch touches, now or the last time
 	{ cat "$KSRC/.touched" 2>/dev/null || true
 	  [ ${#patches[@]} = 0 ] || sed -n -e 's|^--- a/||p' -e 's|^+++ b/||p' "${patches[@]}"; } | sort -u > "$t/touched"
+	# Known before the first is changed, so that an interrupted run is made good by the next
+	cp "$t/touched" "$KSRC/.touched"
+	rm -f "$stamp"
 	mkdir "$t/tree"
 	while read -r f; do
 		[ ! -f "$SRC/$f" ] || install -D -m 644 "$SRC/$f" "$t/tree/$f"
 	done < "$t/touched"
 	for f in "${patches[@]}"; do
-		if ! patch -d "$t/tree" -p1 -s -f --no-backup-if-mismatch < "$f" > "$t/log" 2>&1; then
-			cat "$t/log" >&2
+		if ! patch -d "$t/tree" -p1 -f -F0 --no-backup-if-mismatch < "$f" > "$t/log" 2>&1; then
+			say "$(grep -E '^(Hunk|.*FAILED|can.t find file|patching file)' "$t/log" || cat "$t/log")"
+			rm -rf "$t"
 			die "$(basename "$f") does not apply to Linux $VERSION"
 		fi
 	done
@@ -59,7 +67,6 @@ apply() {
 			rm -f "$KSRC/$f"
 		fi
 	done < "$t/touched"
-	cp "$t/touched" "$KSRC/.touched"
 	echo "$want" > "$stamp"
 	rm -rf "$t"
 }
@@ -78,7 +85,7 @@ check_config() {
 
 configure() {
 	local stamp
-	stamp=$(cat "${frags[@]}" "$KSRC/fs/fuse/Kconfig" | sha256sum)
+	stamp=$({ cat "${frags[@]}"; cd "$KSRC" && grep -sE '/Kconfig[^/]*$' .touched | xargs -r cat; } | sha256sum)
 	[ "$(cat "$OBJ/.frag" 2>/dev/null)" != "$stamp" ] || return 0
 	(cd "$KSRC" && ARCH=x86_64 scripts/kconfig/merge_config.sh -n -Q -O "$OBJ" "${frags[@]}") \
 		> "$LOGS/config-$FLAVOUR.log" 2>&1 || die "merge_config.sh failed (log: $LOGS/config-$FLAVOUR.log)"
@@ -87,7 +94,7 @@ configure() {
 }
 
 build() {
-	local log=$LOGS/kernel-$FLAVOUR.log pid
+	local log=$LOGS/kernel-$FLAVOUR.log pid total
 	[ ! -f "$OUT/vmlinux.pvh" ] || return 0
 	apply
 	# Another flavour of the same tree differs in few options
@@ -103,13 +110,18 @@ build() {
 	: > "$log"
 	nice make -C "$KSRC" O="$OBJ" ARCH=x86_64 -j"$JOBS" vmlinux > "$log" 2>&1 &
 	pid=$!
-	progress "kernel $FLAVOUR" "$objects" "$log" '^  (CC|AS|LD|AR)' "$pid"
+	# How many there are is known from the last whole build
+	progress "kernel $FLAVOUR" "$(cat "$OBJ/.total" 2>/dev/null || echo "$objects")" "$log" '^  (CC|AS|LD|AR) ' "$pid"
 	wait "$pid" || { grep -nE 'error|Error' "$log" | head -n 20 >&2; die "the $FLAVOUR kernel does not build (log: $log)"; }
+	# make may have asked Kconfig again
+	check_config
+	total=$(grep -cE '^  (CC|AS|LD|AR) ' "$log" || true)
+	[ "$total" -lt 2000 ] || echo "$total" > "$OBJ/.total"
 	mkdir -p "$OUT"
 	cp "$OBJ/.config" "$OBJ/System.map" "$OUT/"
 	objcopy --strip-debug "$OBJ/vmlinux" "$OUT/vmlinux.tmp"
 	mv "$OUT/vmlinux.tmp" "$OUT/vmlinux.pvh"
-	# Older ones of this flavour: keep two
+	# Of each flavour the last three are kept
 	find "$CACHE/kernels" -maxdepth 1 -name "*-$FLAVOUR-*" -printf '%T@ %p\n' | sort -rn |
 		tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
 }

@@ -12,7 +12,7 @@ KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 TARBALL=${KERNEL_TARBALL:-https://cdn.kernel.org/pub/linux/kernel/v7.x/linux-7.3.tar.xz}
 DEST=$CACHE/$PKG
 
-is_73() { [ -f "$1/Makefile" ] && [ "$(make -s -C "$1" kernelversion | cut -d. -f1,2)" = 7.3 ]; }
+is_73() { [ -f "$1/Makefile" ] && [ "$(kernel_version "$1" | cut -d. -f1,2)" = 7.3 ]; }
 
 # The archive that serves this release's main suite, from the machine's own sources
 mirror() {
@@ -43,7 +43,8 @@ from_package() {
 	deb=$(find "$a/debs" -name "${PKG}_*.deb" | sort | tail -n 1)
 	say "unpacking $(basename "$deb")"
 	dpkg-deb --fsys-tarfile "$deb" | tar -xO --wildcards './usr/src/linux-source-*.tar.xz' |
-		xz -dc -T0 | tar -x -C "$DEST.tmp" --strip-components=1
+		xz -dc -T0 | tar -x -C "$DEST.tmp" --strip-components=1 || return 1
+	rm -f "$deb"
 }
 
 from_tarball() {
@@ -57,12 +58,15 @@ if [ -n "${KERNEL_SRC:-}" ]; then
 	(cd "$KERNEL_SRC" && pwd)
 	exit 0
 fi
-if ! is_73 "$DEST"; then
+get() {
+	! is_73 "$DEST" || return 0
 	rm -rf "$DEST" "$DEST.tmp"
 	mkdir -p "$DEST.tmp"
 	from_package || from_tarball ||
 		die "no Linux 7.3 source: set KERNEL_SRC, or make the package $PKG or $TARBALL reachable"
+	is_73 "$DEST.tmp" || die "what was fetched is no Linux 7.3"
 	mv "$DEST.tmp" "$DEST"
-	is_73 "$DEST" || die "what was fetched is no Linux 7.3"
-fi
+}
+LOCK=source
+locked get >&2
 echo "$DEST"

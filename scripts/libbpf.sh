@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
 SRC=$("$TOP/scripts/kernel-source.sh")
-OUT=$CACHE/libbpf-$(make -s -C "$SRC" kernelversion)
+OUT=$CACHE/libbpf-$(kernel_version "$SRC")
 
 build() {
 	[ ! -x "$OUT/bpftool" ] || return 0
@@ -19,5 +19,6 @@ build() {
 	rm -rf "$OUT/o"
 }
 
+LOCK=libbpf
 locked build >&2
 echo "$OUT"
