@@ -697,7 +697,7 @@ static int open_fds(struct worker *w, struct session_msg *msg)
 
 static int announce(struct worker *w, struct session_msg *msg)
 {
-	char status[128], uuid[37];
+	char status[DEVICE_PATH_MAX + 80], uuid[37];
 	int err;
 
 	uuid_unparse_lower(w->state->uuid, uuid);
@@ -765,15 +765,9 @@ static void clean_up(struct worker *w)
 static int run_mount(int argc, char **argv)
 {
 	char path[] = FAMFS_SBINDIR "/mount.famfs";
-	const char *sbin = getenv("FAMFS_SBINDIR");
 	char *args[16] = { path, "--foreground" };
-	char other[512];
 	int n = 2;
 
-	if (sbin && !geteuid()) {
-		snprintf(other, sizeof(other), "%s/mount.famfs", sbin);
-		args[0] = other;
-	}
 	for (int i = 0; i < argc && n < 15; i++)
 		args[n++] = argv[i];
 	execv(args[0], args);

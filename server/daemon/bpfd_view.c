@@ -61,7 +61,7 @@ static int open_meta(int mnt_fd, const char *name, int flags, int *ret_fd,
 
 int view_open_files(struct view *v, int mnt_fd, bool write, struct session_msg *msg)
 {
-	int err, super_fd, log_fd = -1;
+	int err, super_fd = -1, log_fd = -1;
 
 	err = open_meta(mnt_fd, ".meta/.superblock", O_RDONLY, &super_fd, msg);
 	if (err)
