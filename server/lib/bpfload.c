@@ -25,9 +25,6 @@
 
 #include "famfs.skel.h"
 
-/* UAPI since Linux 6.4; not in the linux/bpf.h of Debian 12. */
-#define BPFLOAD_ATTACH_STRUCT_OPS	44	/* enum bpf_attach_type */
-
 struct link_info {
 	uint32_t type;
 	uint32_t id;
@@ -94,6 +91,7 @@ void bpfload_free(struct bpfload *b)
 	table_unmap(b->slots, b->config.nr_slots, sizeof(*b->slots));
 	table_unmap(b->reserved, b->config.nr_reserved, sizeof(*b->reserved));
 	table_unmap(b->extents, b->config.nr_extents, sizeof(*b->extents));
+	famfs_bpf__destroy(b->skel);
 	for (int i = 0; i < BPFLOAD_NR_FDS; i++)
 		if (b->fd[i] >= 0)
 			close(b->fd[i]);
@@ -237,13 +235,13 @@ int bpfload_load(const struct bpfload_config *config, int fuse_fd,
 		err = -errno;
 		goto out;
 	}
+	b->skel = skel;
 	err = skel_load(skel, config, fuse_fd);
 	if (!err)
 		err = skel_take_fds(skel, b);
 	if (!err)
 		err = bpfload_map_tables(b);
 out:
-	famfs_bpf__destroy(skel);
 	if (err) {
 		err = bpfload_load_failed(err, msg);
 		bpfload_free(b);
@@ -253,12 +251,46 @@ out:
 	return 0;
 }
 
+/*
+ * libbpf gives the struct_ops map its value when it attaches, and has no call for
+ * that alone. Return: 0 and the link's fd in b, or -errno: with -EBUSY the map has its
+ * value, and can be the new one of an update.
+ */
+static int skel_attach(struct bpfload *b)
+{
+	struct famfs_bpf *skel = b->skel;
+	struct bpf_link *link;
+	int fd;
+
+	if (!skel)
+		return -EINVAL;
+	link = bpf_map__attach_struct_ops(skel->maps.famfs_ops);
+	if (!link)
+		return -errno;
+	fd = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0)
+		bpf_link__disconnect(link);
+	else
+		fd = -errno;
+	bpf_link__destroy(link);
+	if (fd < 0)
+		return fd;
+	b->fd[BPFLOAD_LINK] = fd;
+	return 0;
+}
+
+static void skel_drop(struct bpfload *b)
+{
+	famfs_bpf__destroy(b->skel);
+	b->skel = NULL;
+}
+
 int bpfload_attach(struct bpfload *b, char *msg)
 {
-	int fd = bpf_link_create(b->fd[BPFLOAD_OPS], 0, BPFLOAD_ATTACH_STRUCT_OPS, NULL);
+	int fd = skel_attach(b);
 
-	if (fd >= 0) {
-		b->fd[BPFLOAD_LINK] = fd;
+	if (!fd) {
+		skel_drop(b);
 		return 0;
 	}
 	switch (fd) {
@@ -453,11 +485,19 @@ int bpfload_replace(struct bpfload *new, struct bpfload *old, const uint8_t *uui
 		if (err)
 			return err;
 	}
-	err = bpf_link_update(old->fd[BPFLOAD_LINK], new->fd[BPFLOAD_OPS], NULL);
+	err = skel_attach(new);
+	if (!err) {
+		/* Nothing was attached any more. */
+		skel_drop(new);
+		return 0;
+	}
+	if (err == -EBUSY)
+		err = bpf_link_update(old->fd[BPFLOAD_LINK], new->fd[BPFLOAD_OPS], NULL);
 	if (err) {
 		bpfload_say(msg, "cannot replace the BPF program: %s", strerror(-err));
 		return err;
 	}
+	skel_drop(new);
 	new->fd[BPFLOAD_LINK] = old->fd[BPFLOAD_LINK];
 	old->fd[BPFLOAD_LINK] = -1;
 	return 0;

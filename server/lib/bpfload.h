@@ -51,6 +51,7 @@ struct bpfload {
 	struct bpfload_config config;
 	int fd[BPFLOAD_NR_FDS];
 	bool writable;
+	void *skel;		/* libbpf's, until it is attached or replaces another */
 	/* Mapped, and shared with the program. */
 	struct famfs_slot *slots;
 	struct famfs_slot *reserved;
