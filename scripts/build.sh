@@ -14,4 +14,6 @@ if [ -z "${NO_STAGE:-}" ]; then
 	rm -rf "$B/stage"
 	run_logged meson-install env DESTDIR="$B/stage" meson install -C "$B" --no-rebuild
 	gcc -O2 -static -o "$B/vminit" "$TOP/tests/vm/vminit.c"
+	# Where a VM sees it: the cache may be below a directory that is hidden there
+	cp "$BPF/bpftool" "$B/bpftool"
 fi

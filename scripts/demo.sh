@@ -68,12 +68,12 @@ golden_read() {
 			devs+=("$(device "$dir" $n)")
 		done
 		printf '%s: ' "$name"
-		if [ -s "$dir/golden.d/$name.list" ]; then
+		if grep -qv '^-' "$dir/golden.d/$name.list"; then
 			"$READER" --expect "$dir/golden.d/$name.json" "${devs[@]}" ||
 				die "$name: the independent reader found other bytes"
 		else
 			"$READER" "${devs[@]}"
-			echo "no files"
+			echo "no file of which the bytes are known"
 		fi
 	done < "$dir/golden"
 }
@@ -101,7 +101,7 @@ demo_golden() {
 
 START=$SECONDS
 KERNEL=$("$TOP/scripts/kernel-build.sh" "$KERNEL_FLAVOUR")
-BPFTOOL=$("$TOP/scripts/libbpf.sh")/bpftool
+BPFTOOL=$B/bpftool
 "$TOP/scripts/build.sh"
 BUILT=$SECONDS
 rm -rf "$W"

@@ -36,7 +36,7 @@ append+=" ${need[cmdline]//,/ }"
 # The limit of the test itself leaves time to save the kernel log when it hangs
 cat > "$W/guest.sh" <<GUEST
 export TOP='$TOP' STAGE='$B/stage' BUILD='$B' WORK=/run/vm KFLAVOUR=$FLAVOUR TEST_MODE=${TEST_MODE:-normal}
-export BPFTOOL='$("$TOP/scripts/libbpf.sh")/bpftool'
+export BPFTOOL='$B/bpftool'
 . '$TOP/tests/vm/prologue.sh'
 cd '$TEST' && timeout -k 10 $limit bash ./test.sh
 rc=\$?

@@ -18,9 +18,8 @@ shift
 "$TOP/scripts/deps.sh"
 kernel=$("$TOP/scripts/kernel-build.sh" "$flavour")
 B=${BUILD:-$TOP/build}
-[ -x "$B/vminit" ] || "$TOP/scripts/build.sh"
-BPFTOOL=$("$TOP/scripts/libbpf.sh")/bpftool
+"$TOP/scripts/build.sh"
 exec "$TOP/tests/vm/boot.sh" -k "$kernel/vmlinux.pvh" -i "$B/vminit" "${options[@]}" -- "
-export TOP='$TOP' STAGE='$B/stage' BUILD='$B' BPFTOOL='$BPFTOOL' KFLAVOUR=$flavour
+export TOP='$TOP' STAGE='$B/stage' BUILD='$B' BPFTOOL='$B/bpftool' KFLAVOUR=$flavour
 . '$TOP/tests/vm/prologue.sh'
 $*"
