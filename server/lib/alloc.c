@@ -16,27 +16,27 @@
 #include "famfs_alloc.h"
 #include "media_i.h"
 
-#define WORD_BITS	64U
+#define WORD_BITS  64U
 /*
  * Every extent of a log may claim a whole device, so marking them all could
  * take days. Once the claims add up to this many times everything there is, the
  * rest is counted without looking, and nothing is given out any more.
  */
-#define MAX_CLAIMS	16U
+#define MAX_CLAIMS 16U
 
 struct dev_bitmap {
 	uint64_t *bits;
-	uint64_t units;		/* ceil(size / unit): what the bitmap covers */
-	uint64_t whole;		/* floor(size / unit): what may be handed out */
-	uint64_t size;		/* bytes */
-	uint64_t used;		/* units */
-	uint64_t first_free;	/* nothing is free below; never moves back */
+	uint64_t units; /* ceil(size / unit): what the bitmap covers */
+	uint64_t whole; /* floor(size / unit): what may be handed out */
+	uint64_t size; /* bytes */
+	uint64_t used; /* units */
+	uint64_t first_free; /* nothing is free below; never moves back */
 };
 
 struct famfs_alloc {
-	uint64_t unit;		/* bytes */
+	uint64_t unit; /* bytes */
 	uint64_t total_units;
-	uint64_t claimed;	/* units, counted as often as they are claimed */
+	uint64_t claimed; /* units, counted as often as they are claimed */
 	uint64_t collisions;
 	uint32_t count;
 	struct dev_bitmap dev[FAMFS_MAX_DEVS];
@@ -183,8 +183,7 @@ void famfs_alloc_mark(struct famfs_alloc *alloc, const struct famfs_media_entry 
 		ext = fmap->interleave.strips;
 		n = le32toh(fmap->nextents) ? le64toh(fmap->interleave.nstrips) : 0;
 		break;
-	default:
-		return;
+	default: return;
 	}
 	if (n > FAMFS_MAX_EXTENTS)
 		n = FAMFS_MAX_EXTENTS;
@@ -196,7 +195,7 @@ void famfs_alloc_mark(struct famfs_alloc *alloc, const struct famfs_media_entry 
 
 struct bucket {
 	uint32_t devindex;
-	uint64_t start;		/* units */
+	uint64_t start; /* units */
 	uint64_t end;
 };
 
@@ -216,7 +215,7 @@ static int bucket_at(const struct famfs_alloc *alloc, uint32_t nbuckets, uint32_
 			i -= share;
 			continue;
 		}
-		region = alloc->dev[d].whole / share;	/* share > i, so not 0 */
+		region = alloc->dev[d].whole / share; /* share > i, so not 0 */
 		*ret = (struct bucket){ d, i * region, (i + 1) * region };
 		return 0;
 	}
@@ -229,8 +228,8 @@ static int layout_fault(char *buf, size_t size, const char *text)
 	return -EINVAL;
 }
 
-int famfs_alloc_check_layout(const struct famfs_alloc *alloc,
-			     const struct famfs_layout *l, char *buf, size_t size)
+int famfs_alloc_check_layout(const struct famfs_alloc *alloc, const struct famfs_layout *l,
+			     char *buf, size_t size)
 {
 	struct bucket b = { 0 };
 
@@ -247,9 +246,10 @@ int famfs_alloc_check_layout(const struct famfs_alloc *alloc,
 		bucket_at(alloc, l->nbuckets, i, &b);
 		if ((b.end - b.start) * alloc->unit >= FAMFS_BUCKET_MIN)
 			continue;
-		snprintf(buf, size, "bucket %u on device %u has %" PRIu64
-			 " bytes, less than 1 GiB: use fewer buckets", i, b.devindex,
-			 (b.end - b.start) * alloc->unit);
+		snprintf(buf, size,
+			 "bucket %u on device %u has %" PRIu64
+			 " bytes, less than 1 GiB: use fewer buckets",
+			 i, b.devindex, (b.end - b.start) * alloc->unit);
 		return -EINVAL;
 	}
 	return 0;
@@ -398,8 +398,8 @@ void famfs_alloc_stats(const struct famfs_alloc *alloc, struct famfs_alloc_stats
 	}
 }
 
-int famfs_alloc_bucket_stats(const struct famfs_alloc *alloc, uint32_t nbuckets,
-			     uint32_t i, struct famfs_bucket_stats *ret)
+int famfs_alloc_bucket_stats(const struct famfs_alloc *alloc, uint32_t nbuckets, uint32_t i,
+			     struct famfs_bucket_stats *ret)
 {
 	struct bucket b;
 	uint64_t pos;

@@ -18,26 +18,26 @@ struct famfs_alloc;
  * next while they do not divide evenly; each strip takes a bucket of its own.
  */
 struct famfs_layout {
-	uint64_t chunk;		/* bytes, power of two, multiple of the allocation unit */
-	uint32_t nstrips;	/* 1..16, <= nbuckets */
-	uint32_t nbuckets;	/* 1..64, each >= 1 GiB; >= number of devices used */
-	uint64_t seed;		/* order in which buckets are tried; same seed, same result */
+	uint64_t chunk; /* bytes, power of two, multiple of the allocation unit */
+	uint32_t nstrips; /* 1..16, <= nbuckets */
+	uint32_t nbuckets; /* 1..64, each >= 1 GiB; >= number of devices used */
+	uint64_t seed; /* order in which buckets are tried; same seed, same result */
 };
 
 struct famfs_bucket_stats {
 	uint32_t devindex;
-	uint64_t size;		/* bytes, all of these */
+	uint64_t size; /* bytes, all of these */
 	uint64_t used;
-	uint64_t fragments;	/* free runs */
-	uint64_t largest;	/* free run */
+	uint64_t fragments; /* free runs */
+	uint64_t largest; /* free run */
 	uint64_t smallest;
 };
 
 struct famfs_alloc_stats {
-	uint64_t capacity;	/* bytes in the devices' superblocks */
-	uint64_t bitmap;	/* bytes that the bitmaps cover */
-	uint64_t used;		/* bytes, superblocks and log included */
-	uint64_t collisions;	/* units that more than one extent claims */
+	uint64_t capacity; /* bytes in the devices' superblocks */
+	uint64_t bitmap; /* bytes that the bitmaps cover */
+	uint64_t used; /* bytes, superblocks and log included */
+	uint64_t collisions; /* units that more than one extent claims */
 };
 
 /** famfs_alloc_new() - bitmaps for the devices in the table; -E2BIG above FAMFS_MAX_UNITS */
@@ -51,8 +51,8 @@ int famfs_alloc_add_device(struct famfs_alloc *alloc, const struct famfs_devs *d
 void famfs_alloc_mark(struct famfs_alloc *alloc, const struct famfs_media_entry *raw);
 
 /** famfs_alloc_check_layout() - 0, or -EINVAL with a sentence in buf */
-int famfs_alloc_check_layout(const struct famfs_alloc *alloc,
-			     const struct famfs_layout *layout, char *buf, size_t size);
+int famfs_alloc_check_layout(const struct famfs_alloc *alloc, const struct famfs_layout *layout,
+			     char *buf, size_t size);
 
 /**
  * famfs_alloc_find() - find space for entry->size bytes; takes nothing
@@ -69,7 +69,7 @@ int famfs_alloc_find(struct famfs_alloc *alloc, const struct famfs_layout *layou
 void famfs_alloc_stats(const struct famfs_alloc *alloc, struct famfs_alloc_stats *ret);
 
 /** famfs_alloc_bucket_stats() - of bucket i of nbuckets; -EINVAL if there is none */
-int famfs_alloc_bucket_stats(const struct famfs_alloc *alloc, uint32_t nbuckets,
-			     uint32_t i, struct famfs_bucket_stats *ret);
+int famfs_alloc_bucket_stats(const struct famfs_alloc *alloc, uint32_t nbuckets, uint32_t i,
+			     struct famfs_bucket_stats *ret);
 
 #endif /* FAMFS_LIB_ALLOC_H */

@@ -15,25 +15,25 @@
 #include "famfs_namespace.h"
 
 /* Play the entries before a bad one instead of refusing; then read-only. */
-#define FAMFS_OPEN_RECOVER	0x1U
+#define FAMFS_OPEN_RECOVER 0x1U
 /* Build the allocation bitmap: for writers, fsck and exact statfs. */
-#define FAMFS_OPEN_ALLOC	0x2U
+#define FAMFS_OPEN_ALLOC   0x2U
 /* Go on past bad entries, counting them: for fsck alone, never to mount. */
-#define FAMFS_OPEN_SCAN		0x4U
+#define FAMFS_OPEN_SCAN	   0x4U
 
 struct famfs_fs {
 	/* Read-only for callers. */
 	struct famfs_super super;
-	struct famfs_log_header header;	/* as of the last play */
+	struct famfs_log_header header; /* as of the last play */
 	struct famfs_devs devs;
 	struct famfs_ns *ns;
-	struct famfs_alloc *alloc;	/* NULL without FAMFS_OPEN_ALLOC */
-	uint64_t played;		/* slots read; nodeids below played + 2 are settled */
-	uint64_t skipped;		/* FILE and MKDIR entries left out, each reported */
-	uint64_t invalid;		/* INVALID entries, each reported */
-	uint64_t bad;			/* with SCAN: bad entries, each reported */
-	bool recovered;			/* RECOVER met a bad entry: must stay read-only */
-	struct famfs_error recovered_err;	/* ... this one */
+	struct famfs_alloc *alloc; /* NULL without FAMFS_OPEN_ALLOC */
+	uint64_t played; /* slots read; nodeids below played + 2 are settled */
+	uint64_t skipped; /* FILE and MKDIR entries left out, each reported */
+	uint64_t invalid; /* INVALID entries, each reported */
+	uint64_t bad; /* with SCAN: bad entries, each reported */
+	bool recovered; /* RECOVER met a bad entry: must stay read-only */
+	struct famfs_error recovered_err; /* ... this one */
 
 	/* Private. */
 	struct famfs_media media;
@@ -50,9 +50,8 @@ struct famfs_fs {
  *
  * Return: 0, or -errno with *ret_err set (-ENOMEM included).
  */
-int famfs_fs_open(const struct famfs_media *media, unsigned int flags,
-		  famfs_report_fn report, void *report_ctx,
-		  struct famfs_fs **ret_fs, struct famfs_error *ret_err);
+int famfs_fs_open(const struct famfs_media *media, unsigned int flags, famfs_report_fn report,
+		  void *report_ctx, struct famfs_fs **ret_fs, struct famfs_error *ret_err);
 void famfs_fs_free(struct famfs_fs *fs);
 
 /**
@@ -71,8 +70,8 @@ bool famfs_fs_is_master(struct famfs_fs *fs, const uint8_t system_uuid[FAMFS_UUI
 
 /* A mapped log that may be written. flush NULL means famfs_flush_range(). */
 struct famfs_log_store {
-	void *log;		/* device offset FAMFS_LOG_OFFSET */
-	size_t len;		/* bytes mapped, >= super.log_len */
+	void *log; /* device offset FAMFS_LOG_OFFSET */
+	size_t len; /* bytes mapped, >= super.log_len */
 	famfs_flush_fn flush;
 	void *flush_ctx;
 };

@@ -9,16 +9,16 @@
 #include "famfs_media.h"
 
 struct famfs_mkfs_device {
-	const char *name;		/* as given by the user, goes on media (63 bytes) */
-	uint64_t size;			/* bytes */
-	uint8_t uuid[FAMFS_UUID_LEN];	/* random */
+	const char *name; /* as given by the user, goes on media (63 bytes) */
+	uint64_t size; /* bytes */
+	uint8_t uuid[FAMFS_UUID_LEN]; /* random */
 };
 
 struct famfs_mkfs {
-	uint64_t log_len;		/* bytes; 0 means 8 MiB */
-	uint8_t uuid[FAMFS_UUID_LEN];	/* random */
+	uint64_t log_len; /* bytes; 0 means 8 MiB */
+	uint8_t uuid[FAMFS_UUID_LEN]; /* random */
 	uint8_t system_uuid[FAMFS_UUID_LEN];
-	uint32_t ndevs;			/* 1, more is our extension */
+	uint32_t ndevs; /* 1, more is our extension */
 	struct famfs_mkfs_device dev[FAMFS_MAX_DEVS];
 };
 
@@ -40,8 +40,8 @@ int famfs_mkfs_check(const struct famfs_mkfs *p, char *msg, size_t size);
  * one of another host has its own message. Return: 0 or -EEXIST with msg.
  */
 int famfs_mkfs_check_existing(const void *super, const char *device,
-			      const uint8_t system_uuid[FAMFS_UUID_LEN], bool force,
-			      char *msg, size_t size);
+			      const uint8_t system_uuid[FAMFS_UUID_LEN], bool force, char *msg,
+			      size_t size);
 
 /**
  * famfs_mkfs_write_secondary() - superblock of device devindex >= 1
@@ -49,8 +49,8 @@ int famfs_mkfs_check_existing(const void *super, const char *device,
  *
  * All secondaries are written before the primary, whose log names them.
  */
-int famfs_mkfs_write_secondary(const struct famfs_mkfs *p, uint32_t devindex,
-			       void *super, famfs_flush_fn flush, void *ctx);
+int famfs_mkfs_write_secondary(const struct famfs_mkfs *p, uint32_t devindex, void *super,
+			       famfs_flush_fn flush, void *ctx);
 
 /**
  * famfs_mkfs_write_primary() - log, then superblock
@@ -62,8 +62,7 @@ int famfs_mkfs_write_secondary(const struct famfs_mkfs *p, uint32_t devindex,
  * than half of one. flush NULL means famfs_flush_range().
  */
 int famfs_mkfs_write_primary(const struct famfs_mkfs *p, void *super, void *log,
-			     famfs_flush_fn flush, void *ctx,
-			     struct famfs_error *ret_err);
+			     famfs_flush_fn flush, void *ctx, struct famfs_error *ret_err);
 
 /** famfs_mkfs_kill() - zero the magic and flush */
 int famfs_mkfs_kill(void *super, famfs_flush_fn flush, void *ctx);

@@ -18,10 +18,10 @@ struct famfs_ns;
 
 struct famfs_attr {
 	uint64_t nodeid;
-	uint64_t parent;	/* root's is root */
-	uint64_t size;		/* bytes; 0 for directories */
-	uint64_t allocated;	/* bytes of all extents */
-	uint32_t mode;		/* S_IFREG or S_IFDIR | permissions */
+	uint64_t parent; /* root's is root */
+	uint64_t size; /* bytes; 0 for directories */
+	uint64_t allocated; /* bytes of all extents */
+	uint32_t mode; /* S_IFREG or S_IFDIR | permissions */
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t nlink;
@@ -29,18 +29,18 @@ struct famfs_attr {
 
 struct famfs_dirent {
 	uint64_t nodeid;
-	uint64_t cookie;	/* pass it to get the entry after this one */
-	const char *name;	/* not NUL-terminated */
+	uint64_t cookie; /* pass it to get the entry after this one */
+	const char *name; /* not NUL-terminated */
 	uint32_t name_len;
 	bool is_dir;
 };
 
 struct famfs_ns_stats {
-	uint64_t files;		/* without .meta */
-	uint64_t dirs;		/* without root and .meta */
-	uint64_t size_bytes;	/* sum of file sizes */
-	uint64_t alloc_bytes;	/* sum of extents */
-	uint64_t memory_bytes;	/* heap used by the tree */
+	uint64_t files; /* without .meta */
+	uint64_t dirs; /* without root and .meta */
+	uint64_t size_bytes; /* sum of file sizes */
+	uint64_t alloc_bytes; /* sum of extents */
+	uint64_t memory_bytes; /* heap used by the tree */
 };
 
 /** famfs_ns_new() - tree with root (0755, 0:0) and .meta */
@@ -59,28 +59,26 @@ int famfs_ns_reserve(struct famfs_ns *ns, uint64_t n);
  * The parent must exist and be a directory, the name must be new. Failures have
  * verdict FAMFS_SKIP. Return: 0, -ENOENT, -ENOTDIR, -EEXIST, -EISDIR.
  */
-int famfs_ns_check(const struct famfs_ns *ns, const struct famfs_entry *entry,
-		   const char *device, struct famfs_error *ret_err);
+int famfs_ns_check(const struct famfs_ns *ns, const struct famfs_entry *entry, const char *device,
+		   struct famfs_error *ret_err);
 
 /**
  * famfs_ns_add() - famfs_ns_check(), then add a FILE, MKDIR or ADD_DAXDEV entry
  *
  * entry->index must not be below that of an earlier call. -ENOMEM on top.
  */
-int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry,
-		 const char *device, struct famfs_error *ret_err);
+int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry, const char *device,
+		 struct famfs_error *ret_err);
 
 /** famfs_ns_lookup() - find a name in a directory. 0, -ENOENT, -ENOTDIR, -ENAMETOOLONG */
-int famfs_ns_lookup(const struct famfs_ns *ns, uint64_t parent,
-		    const char *name, size_t len, uint64_t *ret_nodeid);
+int famfs_ns_lookup(const struct famfs_ns *ns, uint64_t parent, const char *name, size_t len,
+		    uint64_t *ret_nodeid);
 
 /** famfs_ns_lookup_path() - "a/b/c" from root; "" is root. Errors as above */
-int famfs_ns_lookup_path(const struct famfs_ns *ns, const char *path,
-			 uint64_t *ret_nodeid);
+int famfs_ns_lookup_path(const struct famfs_ns *ns, const char *path, uint64_t *ret_nodeid);
 
 /** famfs_ns_getattr() - 0 or -ENOENT */
-int famfs_ns_getattr(const struct famfs_ns *ns, uint64_t nodeid,
-		     struct famfs_attr *ret);
+int famfs_ns_getattr(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_attr *ret);
 
 /**
  * famfs_ns_fmap() - where the bytes of a file are; also for files of .meta
@@ -111,8 +109,7 @@ void famfs_ns_stats(const struct famfs_ns *ns, struct famfs_ns_stats *ret);
  * Plain reference for hosts, tools and tests; the fast resolver is in fmap.h.
  * Return: 0, or -ENXIO at or past the size.
  */
-int famfs_fmap_resolve(const struct famfs_fmap *fmap, uint64_t pos,
-		       uint32_t *ret_devindex, uint64_t *ret_offset,
-		       uint64_t *ret_len);
+int famfs_fmap_resolve(const struct famfs_fmap *fmap, uint64_t pos, uint32_t *ret_devindex,
+		       uint64_t *ret_offset, uint64_t *ret_len);
 
 #endif /* FAMFS_LIB_NAMESPACE_H */

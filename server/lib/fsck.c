@@ -12,7 +12,7 @@
 #include "famfs_fsck.h"
 #include "media_i.h"
 
-#define GIB	1073741824.0
+#define GIB 1073741824.0
 
 struct report {
 	FILE *out;
@@ -66,8 +66,8 @@ static void print_devices(const struct famfs_fs *fs, const struct report *r)
 	}
 }
 
-void famfs_fsck_print_super(const struct famfs_fs *fs,
-			    const struct famfs_fsck_options *opt, FILE *out)
+void famfs_fsck_print_super(const struct famfs_fs *fs, const struct famfs_fsck_options *opt,
+			    FILE *out)
 {
 	struct report r = { out, opt->human };
 
@@ -112,10 +112,10 @@ static void print_capacity(const struct famfs_fs *fs, const struct report *r,
 	size_line(r, r->human ? "Allocated space:" : "Allocated bytes:", a->used);
 	size_line(r, "Free space:", a->bitmap - a->used);
 	fprintf(r->out, "  %-23s %0.2f\n", "Space amplification:",
-		ns.size_bytes && a->used > head ?
-			(double)(a->used - head) / (double)ns.size_bytes : 0.0);
-	fprintf(r->out, "  %-23s %0.1f%%\n", "Percent used:",
-		a->bitmap ? 100.0 * (double)a->used / (double)a->bitmap : 0.0);
+		ns.size_bytes && a->used > head ? (double)(a->used - head) / (double)ns.size_bytes
+						: 0.0);
+	fprintf(r->out, "  %-23s %0.1f%%\n",
+		"Percent used:", a->bitmap ? 100.0 * (double)a->used / (double)a->bitmap : 0.0);
 }
 
 static void print_log(const struct famfs_fs *fs, FILE *out)
@@ -162,8 +162,7 @@ static int print_buckets(const struct famfs_fs *fs, const struct report *r, uint
 	return 0;
 }
 
-int64_t famfs_fsck_print(const struct famfs_fs *fs,
-			 const struct famfs_fsck_options *opt, FILE *out)
+int64_t famfs_fsck_print(const struct famfs_fs *fs, const struct famfs_fsck_options *opt, FILE *out)
 {
 	struct report r = { out, opt->human };
 	struct famfs_alloc_stats a;

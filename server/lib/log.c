@@ -16,13 +16,15 @@
 #include "famfs_log.h"
 #include "media_i.h"
 
-#define ENTRY_SIZE	sizeof(struct famfs_media_entry)
-#define BATCH		120U	/* entries a read, just below 64 KiB */
+#define ENTRY_SIZE sizeof(struct famfs_media_entry)
+#define BATCH	   120U /* entries a read, just below 64 KiB */
 
 static struct famfs_at header_at(const struct famfs_fs *fs, struct famfs_error *err)
 {
 	return (struct famfs_at){
-		.err = err, .device = fs->media.name, .object = FAMFS_OBJ_LOG_HEADER,
+		.err = err,
+		.device = fs->media.name,
+		.object = FAMFS_OBJ_LOG_HEADER,
 		.base = FAMFS_LOG_OFFSET,
 	};
 }
@@ -30,8 +32,11 @@ static struct famfs_at header_at(const struct famfs_fs *fs, struct famfs_error *
 static struct famfs_at slot_at(const struct famfs_fs *fs, uint64_t index, struct famfs_error *err)
 {
 	return (struct famfs_at){
-		.err = err, .device = fs->media.name, .object = FAMFS_OBJ_ENTRY,
-		.index = index, .base = FAMFS_SLOT_OFFSET(index),
+		.err = err,
+		.device = fs->media.name,
+		.object = FAMFS_OBJ_ENTRY,
+		.index = index,
+		.base = FAMFS_SLOT_OFFSET(index),
 	};
 }
 
@@ -67,8 +72,8 @@ static void invalidate(const struct famfs_fs *fs, uint64_t offset, size_t len)
  * Another host's index can be seen before its entry. So an entry that is not
  * whole gets one more chance, from media instead of from this CPU's cache.
  */
-static int check_whole(const struct famfs_fs *fs, uint64_t index,
-		       struct famfs_media_entry *raw, struct famfs_error *ret_err)
+static int check_whole(const struct famfs_fs *fs, uint64_t index, struct famfs_media_entry *raw,
+		       struct famfs_error *ret_err)
 {
 	int err;
 
@@ -102,8 +107,8 @@ static int apply_device(struct famfs_fs *fs, const struct famfs_entry *entry,
 }
 
 /* Entry is whole. 0, also for an entry that was left out, or a fatal error. */
-static int apply_entry(struct famfs_fs *fs, uint64_t index,
-		       const struct famfs_media_entry *raw, struct famfs_error *ret_err)
+static int apply_entry(struct famfs_fs *fs, uint64_t index, const struct famfs_media_entry *raw,
+		       struct famfs_error *ret_err)
 {
 	struct famfs_entry entry;
 	int err;
@@ -201,7 +206,9 @@ static int play_to(struct famfs_fs *fs, uint64_t end, struct famfs_error *ret_er
 static int check_same(struct famfs_fs *fs, struct famfs_error *ret_err)
 {
 	struct famfs_at at = {
-		.err = ret_err, .device = fs->media.name, .object = FAMFS_OBJ_SUPER,
+		.err = ret_err,
+		.device = fs->media.name,
+		.object = FAMFS_OBJ_SUPER,
 	};
 	char found[UUID_STR_LEN], expected[UUID_STR_LEN];
 	struct famfs_super sb;
@@ -217,11 +224,11 @@ static int check_same(struct famfs_fs *fs, struct famfs_error *ret_err)
 		return famfs_bad(&at, -ESTALE, offsetof(struct famfs_media_super, ts_uuid),
 				 "ts_uuid", found, "%s: the file system was made anew", expected);
 	if (sb.log_len != fs->super.log_len || sb.dev_size != fs->super.dev_size)
-		return famfs_bad_hex(&at, -ESTALE,
-				     offsetof(struct famfs_media_super, ts_log_len),
-				     "ts_log_len", sb.log_len, "0x%" PRIx64 ", dd_size 0x%" PRIx64
-				     ": the superblock was changed", fs->super.log_len,
-				     fs->super.dev_size);
+		return famfs_bad_hex(&at, -ESTALE, offsetof(struct famfs_media_super, ts_log_len),
+				     "ts_log_len", sb.log_len,
+				     "0x%" PRIx64 ", dd_size 0x%" PRIx64
+				     ": the superblock was changed",
+				     fs->super.log_len, fs->super.dev_size);
 	return 0;
 }
 
@@ -254,7 +261,9 @@ int famfs_fs_play(struct famfs_fs *fs, struct famfs_error *ret_err)
 static int open_primary(struct famfs_fs *fs, struct famfs_error *ret_err)
 {
 	struct famfs_at at = {
-		.err = ret_err, .device = fs->media.name, .object = FAMFS_OBJ_SUPER,
+		.err = ret_err,
+		.device = fs->media.name,
+		.object = FAMFS_OBJ_SUPER,
 	};
 	char uuid[UUID_STR_LEN];
 	int err;
@@ -264,11 +273,11 @@ static int open_primary(struct famfs_fs *fs, struct famfs_error *ret_err)
 		return err;
 	if (fs->super.secondary) {
 		uuid_unparse_lower(fs->super.uuid, uuid);
-		return famfs_bad_hex(&at, -EUCLEAN,
-				     offsetof(struct famfs_media_super, ts_sb_flags),
+		return famfs_bad_hex(&at, -EUCLEAN, offsetof(struct famfs_media_super, ts_sb_flags),
 				     "ts_sb_flags", fs->super.flags,
 				     "a primary superblock (this is a further device of file "
-				     "system %s)", uuid);
+				     "system %s)",
+				     uuid);
 	}
 	famfs_devs_init(&fs->devs, &fs->super);
 	return 0;
@@ -294,9 +303,8 @@ static int open_parts(struct famfs_fs *fs, struct famfs_error *ret_err)
 	return err ? no_memory(&fs->media, err, ret_err) : 0;
 }
 
-int famfs_fs_open(const struct famfs_media *media, unsigned int flags,
-		  famfs_report_fn report_fn, void *report_ctx,
-		  struct famfs_fs **ret_fs, struct famfs_error *ret_err)
+int famfs_fs_open(const struct famfs_media *media, unsigned int flags, famfs_report_fn report_fn,
+		  void *report_ctx, struct famfs_fs **ret_fs, struct famfs_error *ret_err)
 {
 	struct famfs_fs *fs = calloc(1, sizeof(*fs));
 	int err;
@@ -359,7 +367,8 @@ static int check_writable(const struct famfs_fs *fs, const struct famfs_log_stor
 				     offsetof(struct famfs_media_log_header, next_seqnum),
 				     "next_seqnum", fs->header.next_seqnum,
 				     "%" PRIu64 " (next_index): an append was interrupted, the log "
-				     "can be read but not written", fs->header.next_index);
+				     "can be read but not written",
+				     fs->header.next_index);
 	if (fs->header.next_index >= fs->header.slots)
 		return famfs_bad_dec(&at, -ENOSPC,
 				     offsetof(struct famfs_media_log_header, next_index),

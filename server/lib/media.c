@@ -18,7 +18,7 @@
 
 #include "media_i.h"
 
-#define SYSTEM_UUID_PATH	"/opt/famfs/system_uuid"
+#define SYSTEM_UUID_PATH "/opt/famfs/system_uuid"
 
 /* ---- errors ---- */
 
@@ -28,8 +28,8 @@ const char *famfs_escape(const void *bytes, size_t len, char *buf, size_t size)
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		bool plain = p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\'' &&
-			     p[i] != '"' && p[i] != '\\';
+		bool plain = p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\'' && p[i] != '"' &&
+			     p[i] != '\\';
 
 		if (n + (plain ? 1 : 4) >= size)
 			break;
@@ -43,9 +43,8 @@ const char *famfs_escape(const void *bytes, size_t len, char *buf, size_t size)
 	return buf;
 }
 
-static void set_error(const struct famfs_at *at, int errnum, uint64_t off,
-		      const char *field, const char *found,
-		      const char *expected, va_list ap)
+static void set_error(const struct famfs_at *at, int errnum, uint64_t off, const char *field,
+		      const char *found, const char *expected, va_list ap)
 {
 	struct famfs_error *e = at->err;
 
@@ -104,15 +103,10 @@ int famfs_bad_dec(const struct famfs_at *at, int errnum, uint64_t off, const cha
 static const char *object_name(const struct famfs_error *e, char *buf, size_t size)
 {
 	switch (e->object) {
-	case FAMFS_OBJ_DEVICE:
-		return "device";
-	case FAMFS_OBJ_SUPER:
-		return "superblock";
-	case FAMFS_OBJ_LOG_HEADER:
-		return "log header";
-	case FAMFS_OBJ_ENTRY:
-		snprintf(buf, size, "log entry %" PRIu64, e->index);
-		return buf;
+	case FAMFS_OBJ_DEVICE: return "device";
+	case FAMFS_OBJ_SUPER: return "superblock";
+	case FAMFS_OBJ_LOG_HEADER: return "log header";
+	case FAMFS_OBJ_ENTRY: snprintf(buf, size, "log entry %" PRIu64, e->index); return buf;
 	}
 	return "media";
 }
@@ -121,10 +115,9 @@ const char *famfs_error_text(const struct famfs_error *e, char *buf, size_t size
 {
 	char object[40];
 
-	snprintf(buf, size, "%s: %s at 0x%" PRIx64 ": %s: found %s, expected %s%s%s%s",
-		 e->device, object_name(e, object, sizeof(object)), e->offset,
-		 e->field, e->found, e->expected, e->path[0] ? " (path '" : "",
-		 e->path, e->path[0] ? "')" : "");
+	snprintf(buf, size, "%s: %s at 0x%" PRIx64 ": %s: found %s, expected %s%s%s%s", e->device,
+		 object_name(e, object, sizeof(object)), e->offset, e->field, e->found, e->expected,
+		 e->path[0] ? " (path '" : "", e->path, e->path[0] ? "')" : "");
 	return buf;
 }
 
@@ -149,8 +142,8 @@ static int memory_invalidate(const struct famfs_media *m, uint64_t offset, size_
 	return famfs_invalidate_range(NULL, m->map + offset, len);
 }
 
-void famfs_media_init_memory(struct famfs_media *m, const char *name,
-			     const void *map, size_t mapped, uint64_t size)
+void famfs_media_init_memory(struct famfs_media *m, const char *name, const void *map,
+			     size_t mapped, uint64_t size)
 {
 	*m = (struct famfs_media){
 		.name = name,
@@ -179,7 +172,7 @@ static int pread_all(int fd, uint64_t offset, void *buf, size_t len)
 		if (n < 0)
 			return -errno;
 		if (n == 0)
-			return -EIO;	/* shorter than it claimed to be */
+			return -EIO; /* shorter than it claimed to be */
 		p += n;
 		offset += (uint64_t)n;
 		len -= (size_t)n;
@@ -196,8 +189,8 @@ static int fd_read(const struct famfs_media *m, uint64_t offset, void *buf, size
 	return pread_all(m->fd, start, buf, len);
 }
 
-void famfs_media_init_fd(struct famfs_media *m, const char *name, int fd,
-			 uint64_t base, uint64_t size)
+void famfs_media_init_fd(struct famfs_media *m, const char *name, int fd, uint64_t base,
+			 uint64_t size)
 {
 	*m = (struct famfs_media){
 		.name = name,
@@ -214,12 +207,12 @@ static int meta_read(const struct famfs_media *m, uint64_t offset, void *buf, si
 	if (offset >= FAMFS_LOG_OFFSET)
 		return pread_all(m->log_fd, offset - FAMFS_LOG_OFFSET, buf, len);
 	if (len > FAMFS_LOG_OFFSET - offset)
-		return -EIO;	/* no caller reads across the two files */
+		return -EIO; /* no caller reads across the two files */
 	return pread_all(m->fd, offset, buf, len);
 }
 
-void famfs_media_init_meta(struct famfs_media *m, const char *name,
-			   int super_fd, int log_fd, uint64_t size)
+void famfs_media_init_meta(struct famfs_media *m, const char *name, int super_fd, int log_fd,
+			   uint64_t size)
 {
 	*m = (struct famfs_media){
 		.name = name,
@@ -298,8 +291,7 @@ static int create_uuid(const char *path)
 	uuid_unparse_lower(uuid, text);
 	strcat(text, "\n");
 	err = 0;
-	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) ||
-	    fchmod(fd, 0444) || fsync(fd))
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fchmod(fd, 0444) || fsync(fd))
 		err = errno ? -errno : -EIO;
 	close(fd);
 	if (!err && rename(tmp, path))

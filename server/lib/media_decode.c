@@ -45,8 +45,8 @@ static int super_check_identity(const struct famfs_media_super *raw, const struc
 	if (le32toh(raw->ts_omf_ver_major) != FAMFS_OMF_MAJOR)
 		return famfs_bad_dec(at, -EOPNOTSUPP,
 				     offsetof(struct famfs_media_super, ts_omf_ver_major),
-				     "ts_omf_ver_major", le32toh(raw->ts_omf_ver_major),
-				     "%u", FAMFS_OMF_MAJOR);
+				     "ts_omf_ver_major", le32toh(raw->ts_omf_ver_major), "%u",
+				     FAMFS_OMF_MAJOR);
 	return 0;
 }
 
@@ -62,8 +62,7 @@ static int super_check_log(const struct famfs_super *sb, const struct famfs_at *
 	if (sb->log_offset != FAMFS_LOG_OFFSET)
 		return famfs_bad_hex(at, -EUCLEAN,
 				     offsetof(struct famfs_media_super, ts_log_offset),
-				     "ts_log_offset", sb->log_offset, "0x%llx",
-				     FAMFS_LOG_OFFSET);
+				     "ts_log_offset", sb->log_offset, "0x%llx", FAMFS_LOG_OFFSET);
 	if (sb->log_len < FAMFS_LOG_LEN_MIN)
 		return famfs_bad_hex(at, -EUCLEAN, off_len, "ts_log_len", sb->log_len,
 				     "at least 0x%llx (8 MiB)", FAMFS_LOG_LEN_MIN);
@@ -73,7 +72,8 @@ static int super_check_log(const struct famfs_super *sb, const struct famfs_at *
 	if (sb->log_len > FAMFS_LOG_LEN_MAX)
 		return famfs_bad_hex(at, -E2BIG, off_len, "ts_log_len", sb->log_len,
 				     "at most 0x%llx (1 GiB, %u entries: the limit of this "
-				     "implementation)", FAMFS_LOG_LEN_MAX,
+				     "implementation)",
+				     FAMFS_LOG_LEN_MAX,
 				     (unsigned int)FAMFS_LOG_SLOTS(FAMFS_LOG_LEN_MAX));
 	return 0;
 }
@@ -95,12 +95,11 @@ static int super_check_size(const struct famfs_super *sb, const struct famfs_at 
 	if (famfs_units(sb->dev_size, sb->alloc_unit) > FAMFS_MAX_UNITS)
 		return famfs_bad_hex(at, -E2BIG, off, "dd_size", sb->dev_size,
 				     "at most 0x%llx (%llu allocation units: the limit of this "
-				     "implementation)", FAMFS_MAX_UNITS * sb->alloc_unit,
-				     FAMFS_MAX_UNITS);
+				     "implementation)",
+				     FAMFS_MAX_UNITS * sb->alloc_unit, FAMFS_MAX_UNITS);
 	if (sb->dev_size > dev_size)
 		return famfs_bad_hex(at, -EUCLEAN, off, "dd_size", sb->dev_size,
-				     "at most 0x%" PRIx64 " (the size of the device)",
-				     dev_size);
+				     "at most 0x%" PRIx64 " (the size of the device)", dev_size);
 	return 0;
 }
 
@@ -134,9 +133,8 @@ static void super_convert(const struct famfs_media_super *raw, struct famfs_supe
 	memcpy(sb->dev_name, raw->ts_daxdev.dd_daxdev, FAMFS_DEVNAME_LEN);
 }
 
-int famfs_super_decode(const void *buf, size_t len, const char *device,
-		       uint64_t dev_size, struct famfs_super *ret,
-		       struct famfs_error *ret_err)
+int famfs_super_decode(const void *buf, size_t len, const char *device, uint64_t dev_size,
+		       struct famfs_super *ret, struct famfs_error *ret_err)
 {
 	struct famfs_at at = { .err = ret_err, .device = device, .object = FAMFS_OBJ_SUPER };
 	struct famfs_at dev_at = { .err = ret_err, .device = device, .object = FAMFS_OBJ_DEVICE };
@@ -145,8 +143,7 @@ int famfs_super_decode(const void *buf, size_t len, const char *device,
 	int err;
 
 	if (len < sizeof(raw) || dev_size < sizeof(raw))
-		return famfs_bad_dec(&dev_at, -EUCLEAN, 0, "size",
-				     dev_size < len ? dev_size : len,
+		return famfs_bad_dec(&dev_at, -EUCLEAN, 0, "size", dev_size < len ? dev_size : len,
 				     "at least %zu (a superblock)", sizeof(raw));
 	memcpy(&raw, buf, sizeof(raw));
 	err = super_check_identity(&raw, &at);
@@ -163,11 +160,14 @@ int famfs_super_decode(const void *buf, size_t len, const char *device,
 	return 0;
 }
 
-static int read_error(const struct famfs_media *m, enum famfs_object object,
-		      uint64_t offset, size_t len, int err, struct famfs_error *ret_err)
+static int read_error(const struct famfs_media *m, enum famfs_object object, uint64_t offset,
+		      size_t len, int err, struct famfs_error *ret_err)
 {
 	struct famfs_at at = {
-		.err = ret_err, .device = m->name, .object = object, .base = offset,
+		.err = ret_err,
+		.device = m->name,
+		.object = object,
+		.base = offset,
 	};
 	char found[96];
 
@@ -201,45 +201,44 @@ static int bad_uuid(const struct famfs_at *at, uint64_t off, const char *field,
 }
 
 int famfs_super_check_secondary(const struct famfs_super *sb, const char *device,
-				const struct famfs_super *primary,
-				const struct famfs_devs *devs, uint32_t devindex,
-				struct famfs_error *ret_err)
+				const struct famfs_super *primary, const struct famfs_devs *devs,
+				uint32_t devindex, struct famfs_error *ret_err)
 {
 	struct famfs_at at = { .err = ret_err, .device = device, .object = FAMFS_OBJ_SUPER };
 	const struct famfs_dev *dev;
 
 	if (devindex == 0 || devindex >= devs->count)
-		return famfs_bad_dec(&at, -EINVAL, 0, "devindex", devindex,
-				     "1 to %u", devs->count - 1);
+		return famfs_bad_dec(&at, -EINVAL, 0, "devindex", devindex, "1 to %u",
+				     devs->count - 1);
 	dev = &devs->dev[devindex];
 	if (!sb->secondary)
-		return famfs_bad_hex(&at, -EUCLEAN,
-				     offsetof(struct famfs_media_super, ts_sb_flags),
+		return famfs_bad_hex(&at, -EUCLEAN, offsetof(struct famfs_media_super, ts_sb_flags),
 				     "ts_sb_flags", sb->flags, "a secondary superblock (0x%x)",
 				     FAMFS_SUPER_SECONDARY);
 	if (memcmp(sb->uuid, primary->uuid, FAMFS_UUID_LEN))
 		return bad_uuid(&at, offsetof(struct famfs_media_super, ts_uuid), "ts_uuid",
 				sb->uuid, primary->uuid, "of the primary");
 	if (memcmp(sb->dev_uuid, dev->uuid, FAMFS_UUID_LEN))
-		return bad_uuid(&at, offsetof(struct famfs_media_super, ts_dev_uuid),
-				"ts_dev_uuid", sb->dev_uuid, dev->uuid, "of the device table");
+		return bad_uuid(&at, offsetof(struct famfs_media_super, ts_dev_uuid), "ts_dev_uuid",
+				sb->dev_uuid, dev->uuid, "of the device table");
 	if (sb->dev_size != dev->size)
 		return famfs_bad_hex(&at, -EUCLEAN,
 				     offsetof(struct famfs_media_super, ts_daxdev.dd_size),
-				     "dd_size", sb->dev_size, "0x%" PRIx64
-				     " (of the device table)", dev->size);
+				     "dd_size", sb->dev_size, "0x%" PRIx64 " (of the device table)",
+				     dev->size);
 	return 0;
 }
 
 /* ---- log header ---- */
 
 int famfs_log_header_decode(const void *buf, size_t len, const char *device,
-			    const struct famfs_super *sb,
-			    struct famfs_log_header *ret,
+			    const struct famfs_super *sb, struct famfs_log_header *ret,
 			    struct famfs_error *ret_err)
 {
 	struct famfs_at at = {
-		.err = ret_err, .device = device, .object = FAMFS_OBJ_LOG_HEADER,
+		.err = ret_err,
+		.device = device,
+		.object = FAMFS_OBJ_LOG_HEADER,
 		.base = FAMFS_LOG_OFFSET,
 	};
 	struct famfs_media_log_header raw;
@@ -260,13 +259,13 @@ int famfs_log_header_decode(const void *buf, size_t len, const char *device,
 				     "crc", le64toh(raw.crc), "0x%" PRIx64, crc);
 	if (le64toh(raw.len) != sb->log_len)
 		return famfs_bad_hex(&at, -EUCLEAN, offsetof(struct famfs_media_log_header, len),
-				     "len", le64toh(raw.len), "0x%" PRIx64
-				     " (ts_log_len of the superblock)", sb->log_len);
+				     "len", le64toh(raw.len),
+				     "0x%" PRIx64 " (ts_log_len of the superblock)", sb->log_len);
 	if (le64toh(raw.last_index) != slots - 1)
 		return famfs_bad_dec(&at, -EUCLEAN,
 				     offsetof(struct famfs_media_log_header, last_index),
-				     "last_index", le64toh(raw.last_index), "%" PRIu64
-				     " (from the log's length)", slots - 1);
+				     "last_index", le64toh(raw.last_index),
+				     "%" PRIu64 " (from the log's length)", slots - 1);
 	if (next > slots)
 		return famfs_bad_dec(&at, -EUCLEAN,
 				     offsetof(struct famfs_media_log_header, next_index),
@@ -307,15 +306,15 @@ static struct famfs_at entry_at(const char *device, uint64_t index, struct famfs
 	};
 }
 
-int famfs_entry_check(const struct famfs_media_entry *raw, const char *device,
-		      uint64_t index, struct famfs_error *ret_err)
+int famfs_entry_check(const struct famfs_media_entry *raw, const char *device, uint64_t index,
+		      struct famfs_error *ret_err)
 {
 	struct famfs_at at = entry_at(device, index, ret_err);
 	uint64_t crc = famfs_crc32(raw, FAMFS_ENTRY_CRC_LEN);
 
 	if (le64toh(raw->crc) != crc)
-		return famfs_bad_hex(&at, -EBADMSG, offsetof(struct famfs_media_entry, crc),
-				     "crc", le64toh(raw->crc), "0x%" PRIx64, crc);
+		return famfs_bad_hex(&at, -EBADMSG, offsetof(struct famfs_media_entry, crc), "crc",
+				     le64toh(raw->crc), "0x%" PRIx64, crc);
 	if (le64toh(raw->seqnum) != index)
 		return famfs_bad_dec(&at, -EUCLEAN, offsetof(struct famfs_media_entry, seqnum),
 				     "seqnum", le64toh(raw->seqnum), "%" PRIu64, index);
@@ -380,8 +379,8 @@ static int entry_decode_path(const uint8_t *raw, uint64_t off, struct famfs_at *
 /* A field of extent or strip i; formed only once something is wrong with it. */
 struct ext_at {
 	const struct famfs_at *at;
-	uint64_t off;		/* of the extent, from the start of the entry */
-	const char *what;	/* "extent" or "strip" */
+	uint64_t off; /* of the extent, from the start of the entry */
+	const char *what; /* "extent" or "strip" */
 	unsigned int i;
 };
 
@@ -407,8 +406,9 @@ static int extent_check_offset(const struct famfs_extent *e, uint64_t devindex,
 				     dev->first, devindex ? "" : " and the log");
 	if (e->offset >= dev->size)
 		return famfs_bad_hex(x->at, -EUCLEAN, off, ext_field(x, "offset", buf, sizeof(buf)),
-				     e->offset, "below 0x%" PRIx64 " (the size of device %" PRIu64
-				     ")", dev->size, devindex);
+				     e->offset,
+				     "below 0x%" PRIx64 " (the size of device %" PRIu64 ")",
+				     dev->size, devindex);
 	return 0;
 }
 
@@ -433,8 +433,9 @@ static int extent_check(const struct famfs_extent *e, uint64_t devindex,
 				     devs->alloc_unit);
 	if (__builtin_add_overflow(e->offset, e->len, &end) || end > devs->dev[devindex].size)
 		return famfs_bad_hex(x->at, -EUCLEAN, off, ext_field(x, "len", buf, sizeof(buf)),
-				     e->len, "at most 0x%" PRIx64 " (up to the end of device %"
-				     PRIu64 ")", devs->dev[devindex].size - e->offset, devindex);
+				     e->len,
+				     "at most 0x%" PRIx64 " (up to the end of device %" PRIu64 ")",
+				     devs->dev[devindex].size - e->offset, devindex);
 	return 0;
 }
 
@@ -453,8 +454,8 @@ static int extents_check_overlap(const struct famfs_entry *e, const struct famfs
 			snprintf(field, sizeof(field), "%s %u offset", what, i);
 			return famfs_bad_hex(at, -EUCLEAN,
 					     off + i * sizeof(struct famfs_media_extent) +
-					     offsetof(struct famfs_media_extent, offset), field,
-					     a->offset, "no overlap with %s %u", what, k);
+						     offsetof(struct famfs_media_extent, offset),
+					     field, a->offset, "no overlap with %s %u", what, k);
 		}
 	}
 	return 0;
@@ -491,8 +492,7 @@ static int simple_decode(const struct famfs_media_fmap *raw, const struct famfs_
 		return famfs_bad_dec(at, -EUCLEAN,
 				     offsetof(struct famfs_media_entry, file.fmap.nextents),
 				     "nextents", n, "at most %d", FAMFS_MAX_EXTENTS);
-	err = extents_decode(raw->simple, n,
-			     offsetof(struct famfs_media_entry, file.fmap.simple),
+	err = extents_decode(raw->simple, n, offsetof(struct famfs_media_entry, file.fmap.simple),
 			     "extent", devs, at, ret);
 	if (err)
 		return err;
@@ -523,8 +523,7 @@ static int interleave_decode(const struct famfs_media_fmap *raw, const struct fa
 	const struct famfs_media_interleave *il = &raw->interleave;
 	const uint64_t off_chunk =
 		offsetof(struct famfs_media_entry, file.fmap.interleave.chunk_size);
-	const uint64_t off_strips =
-		offsetof(struct famfs_media_entry, file.fmap.interleave.strips);
+	const uint64_t off_strips = offsetof(struct famfs_media_entry, file.fmap.interleave.strips);
 	uint64_t nstrips = le64toh(il->nstrips);
 	uint64_t need;
 	int err;
@@ -555,9 +554,10 @@ static int interleave_decode(const struct famfs_media_fmap *raw, const struct fa
 		if (ret->ext[i].len >= need)
 			continue;
 		snprintf(field, sizeof(field), "strip %u len", i);
-		return famfs_bad_hex(at, -EUCLEAN, off_strips + i * sizeof(il->strips[0]) +
-				     offsetof(struct famfs_media_extent, len), field,
-				     ret->ext[i].len, "at least 0x%" PRIx64 " for the size",
+		return famfs_bad_hex(at, -EUCLEAN,
+				     off_strips + i * sizeof(il->strips[0]) +
+					     offsetof(struct famfs_media_extent, len),
+				     field, ret->ext[i].len, "at least 0x%" PRIx64 " for the size",
 				     need);
 	}
 	return 0;
@@ -582,13 +582,10 @@ static int file_decode(const struct famfs_media_file *raw, const struct famfs_de
 				     "size", ret->size, "at most 0x%" PRIx64, INT64_MAX);
 	ret->ext_type = le32toh(raw->fmap.ext_type);
 	switch (ret->ext_type) {
-	case FAMFS_EXT_SIMPLE:
-		return simple_decode(&raw->fmap, devs, at, ret);
-	case FAMFS_EXT_INTERLEAVE:
-		return interleave_decode(&raw->fmap, devs, at, ret);
+	case FAMFS_EXT_SIMPLE: return simple_decode(&raw->fmap, devs, at, ret);
+	case FAMFS_EXT_INTERLEAVE: return interleave_decode(&raw->fmap, devs, at, ret);
 	}
-	return famfs_bad_dec(at, -EUCLEAN,
-			     offsetof(struct famfs_media_entry, file.fmap.ext_type),
+	return famfs_bad_dec(at, -EUCLEAN, offsetof(struct famfs_media_entry, file.fmap.ext_type),
 			     "ext_type", ret->ext_type, "0 (simple) or 1 (interleaved)");
 }
 
@@ -634,21 +631,22 @@ static int add_daxdev_decode(const struct famfs_media_add_daxdev *raw,
 				     offsetof(struct famfs_media_entry, add_daxdev.dd_size),
 				     "dd_size", ret->dd_size,
 				     "at most %llu allocation units with the devices before it: "
-				     "the limit of this implementation", FAMFS_MAX_UNITS);
+				     "the limit of this implementation",
+				     FAMFS_MAX_UNITS);
 	for (uint32_t i = 0; i < devs->count; i++) {
 		if (memcmp(devs->dev[i].uuid, ret->dd_uuid, FAMFS_UUID_LEN))
 			continue;
 		uuid_unparse_lower(ret->dd_uuid, text);
 		return famfs_bad(at, -EUCLEAN,
-				 offsetof(struct famfs_media_entry, add_daxdev.dd_uuid),
-				 "dd_uuid", text, "a uuid other than that of device %u", i);
+				 offsetof(struct famfs_media_entry, add_daxdev.dd_uuid), "dd_uuid",
+				 text, "a uuid other than that of device %u", i);
 	}
 	return 0;
 }
 
-int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *device,
-			    uint64_t index, const struct famfs_devs *devs,
-			    struct famfs_entry *ret, struct famfs_error *ret_err)
+int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *device, uint64_t index,
+			    const struct famfs_devs *devs, struct famfs_entry *ret,
+			    struct famfs_error *ret_err)
 {
 	const uint64_t off = offsetof(struct famfs_media_entry, type);
 	struct famfs_at at = entry_at(device, index, ret_err);
@@ -656,12 +654,9 @@ int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *dev
 	ret->index = index;
 	ret->type = le32toh(raw->type);
 	switch (ret->type) {
-	case FAMFS_ENTRY_FILE:
-		return file_decode(&raw->file, devs, &at, ret);
-	case FAMFS_ENTRY_MKDIR:
-		return mkdir_decode(&raw->mkdir, &at, ret);
-	case FAMFS_ENTRY_ADD_DAXDEV:
-		return add_daxdev_decode(&raw->add_daxdev, devs, &at, ret);
+	case FAMFS_ENTRY_FILE: return file_decode(&raw->file, devs, &at, ret);
+	case FAMFS_ENTRY_MKDIR: return mkdir_decode(&raw->mkdir, &at, ret);
+	case FAMFS_ENTRY_ADD_DAXDEV: return add_daxdev_decode(&raw->add_daxdev, devs, &at, ret);
 	case FAMFS_ENTRY_INVALID:
 		at.verdict = FAMFS_SKIP;
 		return famfs_bad(&at, -EUCLEAN, off, "type", "4 (INVALID)", "an entry in use");
@@ -673,9 +668,9 @@ int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *dev
 	return famfs_bad_dec(&at, -EOPNOTSUPP, off, "type", ret->type, "0, 1, 3 or 4");
 }
 
-int famfs_entry_decode(const struct famfs_media_entry *raw, const char *device,
-		       uint64_t index, const struct famfs_devs *devs,
-		       struct famfs_entry *ret, struct famfs_error *ret_err)
+int famfs_entry_decode(const struct famfs_media_entry *raw, const char *device, uint64_t index,
+		       const struct famfs_devs *devs, struct famfs_entry *ret,
+		       struct famfs_error *ret_err)
 {
 	int err;
 

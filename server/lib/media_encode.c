@@ -23,8 +23,7 @@ void famfs_super_encode(const struct famfs_super *sb, struct famfs_media_super *
 	memcpy(ret->ts_dev_uuid, sb->dev_uuid, FAMFS_UUID_LEN);
 	memcpy(ret->ts_system_uuid, sb->system_uuid, FAMFS_UUID_LEN);
 	ret->ts_daxdev.dd_size = htole64(sb->dev_size);
-	memcpy(ret->ts_daxdev.dd_daxdev, sb->dev_name,
-	       strnlen(sb->dev_name, FAMFS_DEVNAME_LEN));
+	memcpy(ret->ts_daxdev.dd_daxdev, sb->dev_name, strnlen(sb->dev_name, FAMFS_DEVNAME_LEN));
 	if (sb->secondary) {
 		ret->ts_sb_flags = htole32(FAMFS_SUPER_SECONDARY);
 		memcpy(ret->ts_daxdev.dd_uuid, sb->dev_uuid, FAMFS_UUID_LEN);
@@ -32,8 +31,7 @@ void famfs_super_encode(const struct famfs_super *sb, struct famfs_media_super *
 	ret->ts_crc = htole64(famfs_crc32(ret, FAMFS_SUPER_CRC_LEN));
 }
 
-void famfs_log_header_encode(uint64_t len, uint64_t next,
-			     struct famfs_media_log_header *ret)
+void famfs_log_header_encode(uint64_t len, uint64_t next, struct famfs_media_log_header *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->magic = htole64(FAMFS_LOG_MAGIC);
@@ -97,12 +95,15 @@ static void add_daxdev_encode(const struct famfs_entry *entry, struct famfs_medi
 }
 
 int famfs_entry_encode(const struct famfs_entry *entry, const char *device,
-		       const struct famfs_devs *devs,
-		       struct famfs_media_entry *ret, struct famfs_error *ret_err)
+		       const struct famfs_devs *devs, struct famfs_media_entry *ret,
+		       struct famfs_error *ret_err)
 {
 	struct famfs_at at = {
-		.err = ret_err, .device = device, .object = FAMFS_OBJ_ENTRY,
-		.verdict = FAMFS_SKIP, .index = entry->index,
+		.err = ret_err,
+		.device = device,
+		.object = FAMFS_OBJ_ENTRY,
+		.verdict = FAMFS_SKIP,
+		.index = entry->index,
 		.base = FAMFS_SLOT_OFFSET(entry->index),
 	};
 	struct famfs_entry check;
@@ -112,18 +113,12 @@ int famfs_entry_encode(const struct famfs_entry *entry, const char *device,
 	ret->seqnum = htole64(entry->index);
 	ret->type = htole32(entry->type);
 	switch (entry->type) {
-	case FAMFS_ENTRY_FILE:
-		err = file_encode(entry, &ret->file);
-		break;
-	case FAMFS_ENTRY_MKDIR:
-		mkdir_encode(entry, &ret->mkdir);
-		break;
-	case FAMFS_ENTRY_ADD_DAXDEV:
-		add_daxdev_encode(entry, &ret->add_daxdev);
-		break;
+	case FAMFS_ENTRY_FILE: err = file_encode(entry, &ret->file); break;
+	case FAMFS_ENTRY_MKDIR: mkdir_encode(entry, &ret->mkdir); break;
+	case FAMFS_ENTRY_ADD_DAXDEV: add_daxdev_encode(entry, &ret->add_daxdev); break;
 	default:
-		return famfs_bad_dec(&at, -EINVAL, offsetof(struct famfs_media_entry, type),
-				     "type", entry->type, "FILE, MKDIR or ADD_DAXDEV");
+		return famfs_bad_dec(&at, -EINVAL, offsetof(struct famfs_media_entry, type), "type",
+				     entry->type, "FILE, MKDIR or ADD_DAXDEV");
 	}
 	if (err)
 		return famfs_bad_dec(&at, err,

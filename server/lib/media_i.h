@@ -12,31 +12,28 @@
 
 /* Where a decoder stands; enough to name any field in an error. */
 struct famfs_at {
-	struct famfs_error *err;	/* filled on failure */
+	struct famfs_error *err; /* filled on failure */
 	const char *device;
 	enum famfs_object object;
 	enum famfs_verdict verdict;
 	uint64_t index;
-	uint64_t base;			/* device offset of the object */
-	const char *path;		/* of the entry, or NULL */
+	uint64_t base; /* device offset of the object */
+	const char *path; /* of the entry, or NULL */
 	size_t path_len;
 };
 
 /* All return errnum, so that a check is one statement. off is from at->base. */
 int famfs_bad(const struct famfs_at *at, int errnum, uint64_t off, const char *field,
-	      const char *found, const char *expected, ...)
-	__attribute__((format(printf, 6, 7)));
+	      const char *found, const char *expected, ...) __attribute__((format(printf, 6, 7)));
 int famfs_bad_hex(const struct famfs_at *at, int errnum, uint64_t off, const char *field,
-		  uint64_t found, const char *expected, ...)
-	__attribute__((format(printf, 6, 7)));
+		  uint64_t found, const char *expected, ...) __attribute__((format(printf, 6, 7)));
 int famfs_bad_dec(const struct famfs_at *at, int errnum, uint64_t off, const char *field,
-		  uint64_t found, const char *expected, ...)
-	__attribute__((format(printf, 6, 7)));
+		  uint64_t found, const char *expected, ...) __attribute__((format(printf, 6, 7)));
 
 /* famfs_entry_decode() of an entry that famfs_entry_check() has passed. */
-int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *device,
-			    uint64_t index, const struct famfs_devs *devs,
-			    struct famfs_entry *ret, struct famfs_error *ret_err);
+int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *device, uint64_t index,
+			    const struct famfs_devs *devs, struct famfs_entry *ret,
+			    struct famfs_error *ret_err);
 
 uint64_t famfs_crc32(const void *buf, size_t len);
 

@@ -55,8 +55,8 @@ int famfs_mkfs_check(const struct famfs_mkfs *p, char *msg, size_t size)
 }
 
 int famfs_mkfs_check_existing(const void *super, const char *device,
-			      const uint8_t system_uuid[FAMFS_UUID_LEN], bool force,
-			      char *msg, size_t size)
+			      const uint8_t system_uuid[FAMFS_UUID_LEN], bool force, char *msg,
+			      size_t size)
 {
 	struct famfs_media_super raw;
 
@@ -104,8 +104,8 @@ static int write_super(const struct famfs_mkfs *p, uint32_t devindex, void *supe
 	return do_flush(flush, ctx, super, sizeof(raw));
 }
 
-int famfs_mkfs_write_secondary(const struct famfs_mkfs *p, uint32_t devindex,
-			       void *super, famfs_flush_fn flush, void *ctx)
+int famfs_mkfs_write_secondary(const struct famfs_mkfs *p, uint32_t devindex, void *super,
+			       famfs_flush_fn flush, void *ctx)
 {
 	if (devindex == 0 || devindex >= p->ndevs)
 		return -EINVAL;
@@ -115,7 +115,8 @@ int famfs_mkfs_write_secondary(const struct famfs_mkfs *p, uint32_t devindex,
 /* The device table: one ADD_DAXDEV per further device, from slot 0. */
 static int write_devices(const struct famfs_mkfs *p, uint8_t *log, struct famfs_error *ret_err)
 {
-	struct famfs_super sb = { .log_len = log_len(p), .alloc_unit = FAMFS_ALLOC_UNIT,
+	struct famfs_super sb = { .log_len = log_len(p),
+				  .alloc_unit = FAMFS_ALLOC_UNIT,
 				  .dev_size = p->dev[0].size };
 	struct famfs_devs devs;
 	int err;
@@ -123,8 +124,10 @@ static int write_devices(const struct famfs_mkfs *p, uint8_t *log, struct famfs_
 	memcpy(sb.dev_uuid, p->dev[0].uuid, FAMFS_UUID_LEN);
 	famfs_devs_init(&devs, &sb);
 	for (uint32_t i = 1; i < p->ndevs; i++) {
-		struct famfs_entry entry = { .index = i - 1, .type = FAMFS_ENTRY_ADD_DAXDEV,
-					     .dd_index = i, .dd_size = p->dev[i].size };
+		struct famfs_entry entry = { .index = i - 1,
+					     .type = FAMFS_ENTRY_ADD_DAXDEV,
+					     .dd_index = i,
+					     .dd_size = p->dev[i].size };
 		struct famfs_media_entry raw;
 
 		memcpy(entry.dd_uuid, p->dev[i].uuid, FAMFS_UUID_LEN);
@@ -138,10 +141,10 @@ static int write_devices(const struct famfs_mkfs *p, uint8_t *log, struct famfs_
 }
 
 int famfs_mkfs_write_primary(const struct famfs_mkfs *p, void *super, void *log,
-			     famfs_flush_fn flush, void *ctx,
-			     struct famfs_error *ret_err)
+			     famfs_flush_fn flush, void *ctx, struct famfs_error *ret_err)
 {
-	struct famfs_at at = { .err = ret_err, .device = p->dev[0].name,
+	struct famfs_at at = { .err = ret_err,
+			       .device = p->dev[0].name,
 			       .object = FAMFS_OBJ_DEVICE };
 	struct famfs_media_log_header header;
 	char msg[160];
@@ -163,6 +166,7 @@ int famfs_mkfs_write_primary(const struct famfs_mkfs *p, void *super, void *log,
 	if (!err)
 		err = write_super(p, 0, super, flush, ctx);
 	if (err)
-		return famfs_bad(&at, err, 0, "flush", strerror(-err), "log and superblock on media");
+		return famfs_bad(&at, err, 0, "flush", strerror(-err),
+				 "log and superblock on media");
 	return 0;
 }

@@ -19,36 +19,36 @@
 #include "media_i.h"
 
 /* A node's reference: nodeid - 1, so root is 0 and log slot i is i + 1. */
-#define REF_ROOT	0U
-#define REF_NONE	UINT32_MAX
+#define REF_ROOT 0U
+#define REF_NONE UINT32_MAX
 
-#define NODE_BLOCK	1024U		/* nodes per block */
-#define EXT_BLOCK	1024U		/* extents per block, above any file's 16 */
-#define NAME_BLOCK	16384U		/* bytes per block, above any name's 79 */
-#define HASH_MIN	256U
+#define NODE_BLOCK 1024U /* nodes per block */
+#define EXT_BLOCK  1024U /* extents per block, above any file's 16 */
+#define NAME_BLOCK 16384U /* bytes per block, above any name's 79 */
+#define HASH_MIN   256U
 
 /* Readdir cookies; a log entry's is its index + 4, a file of .meta's is 3 and up. */
-#define COOKIE_DOT	1U
-#define COOKIE_DOTDOT	2U
-#define COOKIE_META	3U
-#define COOKIE_FIRST	4U
+#define COOKIE_DOT    1U
+#define COOKIE_DOTDOT 2U
+#define COOKIE_META   3U
+#define COOKIE_FIRST  4U
 
 enum node_kind { NODE_NONE, NODE_FILE, NODE_DIR };
 
 struct node {
 	uint64_t size;
 	uint32_t parent;
-	uint32_t next_sibling;	/* in log order */
-	uint32_t name;		/* position in the name arena */
+	uint32_t next_sibling; /* in log order */
+	uint32_t name; /* position in the name arena */
 	uint32_t uid;
 	uint32_t gid;
 	union {
 		uint32_t first_child;
-		uint32_t ext;	/* position in the extent arena */
+		uint32_t ext; /* position in the extent arena */
 	};
 	union {
 		uint32_t last_child;
-		uint32_t next;	/* number of extents */
+		uint32_t next; /* number of extents */
 	};
 	uint32_t subdirs;
 	uint16_t mode;
@@ -62,7 +62,7 @@ struct node {
 struct arena {
 	void **block;
 	uint32_t nblocks;
-	uint32_t used;		/* items, gaps at block ends included */
+	uint32_t used; /* items, gaps at block ends included */
 };
 
 /* A file of .meta, or .meta itself; at nodeid - FAMFS_NODEID_RESERVED. */
@@ -71,14 +71,14 @@ struct reserved {
 	struct famfs_extent ext;
 };
 
-#define MAX_RESERVED	(FAMFS_NODEID_SUPER_N(FAMFS_MAX_DEVS) - FAMFS_NODEID_RESERVED)
+#define MAX_RESERVED (FAMFS_NODEID_SUPER_N(FAMFS_MAX_DEVS) - FAMFS_NODEID_RESERVED)
 
 struct famfs_ns {
 	struct arena nodes;
 	struct arena names;
 	struct arena exts;
-	uint64_t *hash;		/* upper half: hash, lower half: ref; 0 is free */
-	uint32_t hash_size;	/* power of two */
+	uint64_t *hash; /* upper half: hash, lower half: ref; 0 is free */
+	uint32_t hash_size; /* power of two */
 	uint32_t hash_used;
 	uint64_t seed[2];
 	uint32_t nreserved;
@@ -94,7 +94,7 @@ static int arena_add_block(struct famfs_ns *ns, struct arena *a, size_t bytes)
 	uint32_t n = a->nblocks;
 	void *block;
 
-	if ((n & (n - 1)) == 0) {	/* the table doubles at powers of two */
+	if ((n & (n - 1)) == 0) { /* the table doubles at powers of two */
 		void **table = realloc(a->block, (n ? 2 * (size_t)n : 1) * sizeof(*table));
 
 		if (!table)
@@ -111,8 +111,8 @@ static int arena_add_block(struct famfs_ns *ns, struct arena *a, size_t bytes)
 }
 
 /* Room for n items in one block; *ret_pos is the first. */
-static int arena_reserve(struct famfs_ns *ns, struct arena *a, uint32_t per_block,
-			 size_t item, uint32_t n, uint32_t *ret_pos)
+static int arena_reserve(struct famfs_ns *ns, struct arena *a, uint32_t per_block, size_t item,
+			 uint32_t n, uint32_t *ret_pos)
 {
 	uint32_t pos = a->used;
 	int err;
@@ -368,9 +368,8 @@ void famfs_ns_set_master(struct famfs_ns *ns, bool master)
 
 static uint64_t path_offset(const struct famfs_entry *entry)
 {
-	return entry->type == FAMFS_ENTRY_FILE ?
-		       offsetof(struct famfs_media_entry, file.path) :
-		       offsetof(struct famfs_media_entry, mkdir.path);
+	return entry->type == FAMFS_ENTRY_FILE ? offsetof(struct famfs_media_entry, file.path)
+					       : offsetof(struct famfs_media_entry, mkdir.path);
 }
 
 /* Splits off the last component and walks to its directory. */
@@ -390,8 +389,8 @@ static int find_place(const struct famfs_ns *ns, const struct famfs_entry *entry
 		}
 		famfs_escape(entry->path, (size_t)(slash - entry->path), found, sizeof(found));
 		if (dir == REF_NONE)
-			return famfs_bad(at, -ENOENT, path_offset(entry), "path",
-					 found, "a parent that exists");
+			return famfs_bad(at, -ENOENT, path_offset(entry), "path", found,
+					 "a parent that exists");
 		return famfs_bad(at, -ENOTDIR, path_offset(entry), "path", found,
 				 "a parent that is a directory");
 	}
@@ -417,14 +416,18 @@ static int check_free(const struct famfs_ns *ns, const struct famfs_entry *entry
 }
 
 static int check_entry(const struct famfs_ns *ns, const struct famfs_entry *entry,
-		       const char *device, struct famfs_error *ret_err,
-		       uint32_t *ret_parent, const char **ret_name)
+		       const char *device, struct famfs_error *ret_err, uint32_t *ret_parent,
+		       const char **ret_name)
 {
 	struct famfs_at at = {
-		.err = ret_err, .device = device, .object = FAMFS_OBJ_ENTRY,
-		.verdict = FAMFS_SKIP, .index = entry->index,
+		.err = ret_err,
+		.device = device,
+		.object = FAMFS_OBJ_ENTRY,
+		.verdict = FAMFS_SKIP,
+		.index = entry->index,
 		.base = FAMFS_SLOT_OFFSET(entry->index),
-		.path = entry->path, .path_len = entry->path_len,
+		.path = entry->path,
+		.path_len = entry->path_len,
 	};
 	int err;
 
@@ -434,8 +437,8 @@ static int check_entry(const struct famfs_ns *ns, const struct famfs_entry *entr
 	return check_free(ns, entry, &at, *ret_parent, *ret_name);
 }
 
-int famfs_ns_check(const struct famfs_ns *ns, const struct famfs_entry *entry,
-		   const char *device, struct famfs_error *ret_err)
+int famfs_ns_check(const struct famfs_ns *ns, const struct famfs_entry *entry, const char *device,
+		   struct famfs_error *ret_err)
 {
 	const char *name;
 	uint32_t parent;
@@ -533,12 +536,15 @@ static int add_node(struct famfs_ns *ns, const struct famfs_entry *entry, uint32
 	return 0;
 }
 
-int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry,
-		 const char *device, struct famfs_error *ret_err)
+int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry, const char *device,
+		 struct famfs_error *ret_err)
 {
 	struct famfs_at at = {
-		.err = ret_err, .device = device, .object = FAMFS_OBJ_ENTRY,
-		.verdict = FAMFS_REFUSE, .index = entry->index,
+		.err = ret_err,
+		.device = device,
+		.object = FAMFS_OBJ_ENTRY,
+		.verdict = FAMFS_REFUSE,
+		.index = entry->index,
 		.base = FAMFS_SLOT_OFFSET(entry->index),
 	};
 	const char *name;
@@ -546,10 +552,9 @@ int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry,
 	int err;
 
 	/* Slots above the largest log, or out of order, would break node ids. */
-	if (entry->index >= FAMFS_LOG_SLOTS(FAMFS_LOG_LEN_MAX) ||
-	    entry->index + 1 < ns->nodes.used)
-		return famfs_bad_dec(&at, -EINVAL, 0, "slot", entry->index,
-				     "%u or later", ns->nodes.used - 1);
+	if (entry->index >= FAMFS_LOG_SLOTS(FAMFS_LOG_LEN_MAX) || entry->index + 1 < ns->nodes.used)
+		return famfs_bad_dec(&at, -EINVAL, 0, "slot", entry->index, "%u or later",
+				     ns->nodes.used - 1);
 	if (entry->type == FAMFS_ENTRY_ADD_DAXDEV) {
 		if (ns->nreserved == MAX_RESERVED)
 			return famfs_bad_dec(&at, -E2BIG, 0, "devices", entry->dd_index,
@@ -568,8 +573,8 @@ int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry,
 
 /* ---- looking ---- */
 
-int famfs_ns_lookup(const struct famfs_ns *ns, uint64_t parent,
-		    const char *name, size_t len, uint64_t *ret_nodeid)
+int famfs_ns_lookup(const struct famfs_ns *ns, uint64_t parent, const char *name, size_t len,
+		    uint64_t *ret_nodeid)
 {
 	const struct node *dir;
 	uint32_t ref;
@@ -687,8 +692,8 @@ static uint32_t child_after(const struct famfs_ns *ns, uint32_t dir, uint64_t co
 	return child;
 }
 
-static void set_dirent(struct famfs_dirent *ret, uint64_t nodeid, uint64_t cookie,
-		       const char *name, size_t len, bool is_dir)
+static void set_dirent(struct famfs_dirent *ret, uint64_t nodeid, uint64_t cookie, const char *name,
+		       size_t len, bool is_dir)
 {
 	*ret = (struct famfs_dirent){ nodeid, cookie, name, (uint32_t)len, is_dir };
 }
@@ -799,8 +804,8 @@ static int resolve_simple(const struct famfs_fmap *fmap, uint64_t pos,
 	return -ENXIO;
 }
 
-int famfs_fmap_resolve(const struct famfs_fmap *fmap, uint64_t pos,
-		       uint32_t *ret_devindex, uint64_t *ret_offset, uint64_t *ret_len)
+int famfs_fmap_resolve(const struct famfs_fmap *fmap, uint64_t pos, uint32_t *ret_devindex,
+		       uint64_t *ret_offset, uint64_t *ret_len)
 {
 	const struct famfs_extent *ext;
 	uint64_t chunk, within, len;

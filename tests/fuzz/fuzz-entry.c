@@ -12,14 +12,16 @@
 #include "fuzz.h"
 #include "media_i.h"
 
-#define GIB		0x40000000ULL
-#define MAX_SIZE	(1 + 544)
-#define INDEX		7
+#define GIB	 0x40000000ULL
+#define MAX_SIZE (1 + 544)
+#define INDEX	 7
 
 static void make_devs(struct famfs_devs *devs, uint64_t alloc_unit, bool more)
 {
-	struct famfs_super sb = { .alloc_unit = alloc_unit, .log_len = FAMFS_LOG_LEN_MIN,
-				  .dev_size = 4 * GIB, .dev_uuid = { 1 } };
+	struct famfs_super sb = { .alloc_unit = alloc_unit,
+				  .log_len = FAMFS_LOG_LEN_MIN,
+				  .dev_size = 4 * GIB,
+				  .dev_uuid = { 1 } };
 	struct famfs_entry add = { .dd_size = 8 * GIB, .dd_uuid = { 2 } };
 
 	famfs_devs_init(devs, &sb);
@@ -67,8 +69,11 @@ static void check_run(const struct famfs_fmap *m, uint64_t pos)
 
 static void check_mapping(const struct famfs_entry *e)
 {
-	struct famfs_fmap m = { .size = e->size, .chunk = e->chunk, .ext_type = e->ext_type,
-				.next = e->next, .ext = e->ext };
+	struct famfs_fmap m = { .size = e->size,
+				.chunk = e->chunk,
+				.ext_type = e->ext_type,
+				.next = e->next,
+				.ext = e->ext };
 	uint64_t offset, len, step = e->size / 257 + 1;
 	uint32_t dev;
 
@@ -100,7 +105,8 @@ static void check_again(const struct famfs_entry *e, const struct famfs_devs *de
 		return;
 	CHECK(again.size == e->size && again.next == e->next && again.chunk == e->chunk);
 	for (uint32_t i = 0; i < e->next; i++)
-		CHECK(again.ext[i].offset == e->ext[i].offset && again.ext[i].len == e->ext[i].len &&
+		CHECK(again.ext[i].offset == e->ext[i].offset &&
+		      again.ext[i].len == e->ext[i].len &&
 		      again.ext[i].devindex == e->ext[i].devindex);
 }
 

@@ -15,11 +15,11 @@
 #include "fuzz.h"
 #include "media_i.h"
 
-#define GIB		0x40000000ULL
-#define MIB		0x100000ULL
-#define MAX_SIZE	1024
-#define MAX_ENTRIES	64
-#define HEAD		(FAMFS_LOG_OFFSET + FAMFS_LOG_LEN_MIN)
+#define GIB	    0x40000000ULL
+#define MIB	    0x100000ULL
+#define MAX_SIZE    1024
+#define MAX_ENTRIES 64
+#define HEAD	    (FAMFS_LOG_OFFSET + FAMFS_LOG_LEN_MIN)
 
 static uint8_t *head;
 
@@ -51,8 +51,13 @@ static struct famfs_media_entry *slot(uint64_t i)
 static uint64_t number(struct input *in)
 {
 	static const uint64_t edges[] = {
-		0, 1, 4096, 2 * MIB, 8 * MIB, 10 * MIB, 12 * MIB, 4 * GIB - 2 * MIB, 4 * GIB,
-		4 * GIB + 2 * MIB, 1ULL << 63, UINT64_MAX, 0 - 2 * MIB, 1ULL << 32,
+		0,	     1,
+		4096,	     2 * MIB,
+		8 * MIB,     10 * MIB,
+		12 * MIB,    4 * GIB - 2 * MIB,
+		4 * GIB,     4 * GIB + 2 * MIB,
+		1ULL << 63,  UINT64_MAX,
+		0 - 2 * MIB, 1ULL << 32,
 	};
 	uint8_t b = byte(in);
 
@@ -64,8 +69,10 @@ static uint64_t number(struct input *in)
 static void make_path(struct input *in, uint8_t *path)
 {
 	static const char *const parts[] = {
-		"a", "b", "c", "d", "a/", "b/", "a/b/", "../", "./", "/", ".meta/", "",
-		".meta", "\xff\n", "..", "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+		"a",	 "b",	   "c",	     "d",
+		"a/",	 "b/",	   "a/b/",   "../",
+		"./",	 "/",	   ".meta/", "",
+		".meta", "\xff\n", "..",     "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
 	};
 	size_t n = 0;
 
@@ -109,9 +116,7 @@ static void make_entry(struct input *in, uint64_t index)
 	raw.seqnum = htole64(index);
 	raw.type = htole32(op & 7);
 	switch (op & 7) {
-	case FAMFS_ENTRY_FILE:
-		make_file(in, &raw.file);
-		break;
+	case FAMFS_ENTRY_FILE: make_file(in, &raw.file); break;
 	case FAMFS_ENTRY_MKDIR:
 		make_path(in, raw.mkdir.path);
 		raw.mkdir.mode = htole32(byte(in));
@@ -230,8 +235,8 @@ static void check_fs(const struct famfs_fs *fs, unsigned int reports)
 
 	famfs_ns_stats(fs->ns, &s);
 	CHECK(walk(fs, FAMFS_NODEID_ROOT) == s.files + s.dirs);
-	CHECK(s.files + s.dirs + fs->skipped + fs->invalid + fs->bad +
-	      (fs->devs.count - 1) == fs->played);
+	CHECK(s.files + s.dirs + fs->skipped + fs->invalid + fs->bad + (fs->devs.count - 1) ==
+	      fs->played);
 	CHECK(reports == fs->skipped + fs->invalid + fs->bad + fs->recovered);
 	if (fs->alloc) {
 		famfs_alloc_stats(fs->alloc, &a);

@@ -12,7 +12,7 @@
 #include "fuzz.h"
 #include "media_i.h"
 
-#define MAX_SIZE	(8 + 200 + 48)
+#define MAX_SIZE (8 + 200 + 48)
 
 static void check_super(const struct famfs_super *sb, uint64_t dev_size)
 {
@@ -47,7 +47,7 @@ static void fuzz_header(const struct famfs_super *sb, const uint8_t *data, size_
 	struct famfs_error e;
 
 	memcpy(&raw, data, size < sizeof(raw) ? size : sizeof(raw));
-	if (le64toh(raw.crc) & 1)	/* odd: leave it wrong */
+	if (le64toh(raw.crc) & 1) /* odd: leave it wrong */
 		raw.crc = htole64(famfs_crc32(&raw, FAMFS_LOG_CRC_LEN));
 	if (famfs_log_header_decode(&raw, sizeof(raw), "fuzz", sb, &h, &e)) {
 		fuzz_check_error(&e);

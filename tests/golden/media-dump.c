@@ -20,7 +20,7 @@
 #include "famfs_fsck.h"
 #include "famfs_log.h"
 
-#define MAP_HEAD	(FAMFS_LOG_OFFSET + FAMFS_LOG_LEN_MAX)
+#define MAP_HEAD (FAMFS_LOG_OFFSET + FAMFS_LOG_LEN_MAX)
 
 struct device {
 	int fd;
@@ -327,14 +327,10 @@ static int dump(const struct options *opt, char **names)
 int main(int argc, char **argv)
 {
 	static const struct option longopts[] = {
-		{ "map", no_argument, NULL, 'm' },
-		{ "time", no_argument, NULL, 't' },
-		{ "fsck", no_argument, NULL, 'f' },
-		{ "cat", no_argument, NULL, 'c' },
-		{ "recover", no_argument, NULL, 'r' },
-		{ "scan", no_argument, NULL, 's' },
-		{ "no-alloc", no_argument, NULL, 'a' },
-		{ 0 },
+		{ "map", no_argument, NULL, 'm' },	{ "time", no_argument, NULL, 't' },
+		{ "fsck", no_argument, NULL, 'f' },	{ "cat", no_argument, NULL, 'c' },
+		{ "recover", no_argument, NULL, 'r' },	{ "scan", no_argument, NULL, 's' },
+		{ "no-alloc", no_argument, NULL, 'a' }, { 0 },
 	};
 	struct options opt = { .flags = FAMFS_OPEN_ALLOC };
 	int c, err;
@@ -352,7 +348,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind == argc || argc - optind > FAMFS_MAX_DEVS) {
-		fprintf(stderr, "usage: media-dump [--map] [--time|--fsck|--cat] [--recover|--scan] "
+		fprintf(stderr,
+			"usage: media-dump [--map] [--time|--fsck|--cat] [--recover|--scan] "
 			"DEVICE...\n");
 		return 2;
 	}

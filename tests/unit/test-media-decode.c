@@ -21,8 +21,8 @@
 #include "famfs_media.h"
 #include "media_i.h"
 
-#define MIB	0x100000ULL
-#define GIB	0x40000000ULL
+#define MIB 0x100000ULL
+#define GIB 0x40000000ULL
 
 /* ---- bytes written by the real famfs ---- */
 
@@ -31,6 +31,7 @@ struct piece {
 	const char *hex;
 };
 
+/* clang-format off */
 /* Superblock of a 4 GiB device; what is not listed is zero. */
 static const struct piece super_bytes[] = {
 	{ 0, "ff82b2870000000030" },
@@ -58,12 +59,9 @@ static const struct piece mkdir_bytes[] = {
 
 /* Slot 12: FILE m2m1, 2 MiB - 1, 0644, 12:34, one extent at 24 MiB. */
 static const struct piece file_bytes[] = {
-	{ 0, "0c" },
-	{ 16, "ffff1f0000000000020000000c00000022000000a40100006d326d31" },
-	{ 128, "01" },
-	{ 146, "800100000000000020" },
-	{ 536, "6a4875c2" },
-	{ 0 },
+	{ 0, "0c" },	     { 16, "ffff1f0000000000020000000c00000022000000a40100006d326d31" },
+	{ 128, "01" },	     { 146, "800100000000000020" },
+	{ 536, "6a4875c2" }, { 0 },
 };
 
 /* Slot 5: FILE il/n3c2_7m, 7344127 bytes over 3 strips, chunk 2 MiB. */
@@ -87,6 +85,7 @@ static const struct piece daxdev_bytes[] = {
 	{ 536, "6da9f8d6" },
 	{ 0 },
 };
+/* clang-format on */
 
 static void put_pieces(void *buf, size_t size, const struct piece *p)
 {
@@ -107,7 +106,9 @@ static void put_pieces(void *buf, size_t size, const struct piece *p)
 static void make_devs(struct famfs_devs *devs, uint64_t size, uint64_t alloc_unit)
 {
 	struct famfs_super sb = {
-		.alloc_unit = alloc_unit, .log_len = 8 * MIB, .dev_size = size,
+		.alloc_unit = alloc_unit,
+		.log_len = 8 * MIB,
+		.dev_size = size,
 		.dev_uuid = { 1, 2, 3 },
 	};
 
@@ -285,68 +286,67 @@ static void mode_is_masked_to_permissions(void **state)
 
 struct super_rule {
 	const char *name;
-	size_t off;		/* of the change */
+	size_t off; /* of the change */
 	uint8_t width;
 	uint64_t value;
-	uint64_t dev_size;	/* 0: 4 GiB */
+	uint64_t dev_size; /* 0: 4 GiB */
 	bool keep_crc;
 	int err;
 	const char *field;
 	uint64_t err_off;
 };
 
-#define SB(f)	offsetof(struct famfs_media_super, f)
+#define SB(f) offsetof(struct famfs_media_super, f)
 
+/* clang-format off: one rule a row */
 static const struct super_rule super_rules[] = {
-	{ "super_rejects_other_magic", SB(ts_magic), 8, 0x87b282fe, 0, false,
-	  -ENODATA, "ts_magic", 0x0 },
-	{ "super_rejects_killed_magic", SB(ts_magic), 8, 0, 0, false,
-	  -ENODATA, "ts_magic", 0x0 },
-	{ "super_rejects_version_47", SB(ts_version), 8, 47, 0, false,
-	  -EOPNOTSUPP, "ts_version", 0x8 },
-	{ "super_rejects_version_49", SB(ts_version), 8, 49, 0, false,
-	  -EOPNOTSUPP, "ts_version", 0x8 },
+	{ "super_rejects_other_magic", SB(ts_magic), 8, 0x87b282fe, 0, false, -ENODATA, "ts_magic",
+	  0x0 },
+	{ "super_rejects_killed_magic", SB(ts_magic), 8, 0, 0, false, -ENODATA, "ts_magic", 0x0 },
+	{ "super_rejects_version_47", SB(ts_version), 8, 47, 0, false, -EOPNOTSUPP, "ts_version",
+	  0x8 },
+	{ "super_rejects_version_49", SB(ts_version), 8, 49, 0, false, -EOPNOTSUPP, "ts_version",
+	  0x8 },
 	{ "super_rejects_version_beyond_32_bits", SB(ts_version), 8, 48 | 1ULL << 32, 0, false,
 	  -EOPNOTSUPP, "ts_version", 0x8 },
 	{ "super_rejects_wrong_crc", SB(ts_uuid), 1, 0xdd, 0, true, -EBADMSG, "crc", 0x60 },
-	{ "super_compares_crc_as_64_bits", SB(ts_crc) + 4, 4, 1, 0, true,
-	  -EBADMSG, "crc", 0x60 },
-	{ "super_rejects_omf_major_3", SB(ts_omf_ver_major), 4, 3, 0, false,
-	  -EOPNOTSUPP, "ts_omf_ver_major", 0x28 },
+	{ "super_compares_crc_as_64_bits", SB(ts_crc) + 4, 4, 1, 0, true, -EBADMSG, "crc", 0x60 },
+	{ "super_rejects_omf_major_3", SB(ts_omf_ver_major), 4, 3, 0, false, -EOPNOTSUPP,
+	  "ts_omf_ver_major", 0x28 },
 	{ "super_accepts_omf_minor_99", SB(ts_omf_ver_minor), 4, 99, 0, false, 0, NULL, 0 },
-	{ "super_rejects_alloc_unit_8192", SB(ts_alloc_unit), 8, 8192, 0, false,
-	  -EUCLEAN, "ts_alloc_unit", 0x20 },
-	{ "super_rejects_alloc_unit_0", SB(ts_alloc_unit), 8, 0, 0, false,
-	  -EUCLEAN, "ts_alloc_unit", 0x20 },
+	{ "super_rejects_alloc_unit_8192", SB(ts_alloc_unit), 8, 8192, 0, false, -EUCLEAN,
+	  "ts_alloc_unit", 0x20 },
+	{ "super_rejects_alloc_unit_0", SB(ts_alloc_unit), 8, 0, 0, false, -EUCLEAN,
+	  "ts_alloc_unit", 0x20 },
 	{ "super_accepts_alloc_unit_4096", SB(ts_alloc_unit), 8, 4096, 0, false, 0, NULL, 0 },
-	{ "super_rejects_log_offset_0", SB(ts_log_offset), 8, 0, 0, false,
-	  -EUCLEAN, "ts_log_offset", 0x10 },
-	{ "super_rejects_log_len_0", SB(ts_log_len), 8, 0, 0, false,
-	  -EUCLEAN, "ts_log_len", 0x18 },
-	{ "super_rejects_log_len_below_8m", SB(ts_log_len), 8, 4 * MIB, 0, false,
-	  -EUCLEAN, "ts_log_len", 0x18 },
-	{ "super_rejects_log_len_not_power_of_two", SB(ts_log_len), 8, 10 * MIB, 0, false,
-	  -EUCLEAN, "ts_log_len", 0x18 },
+	{ "super_rejects_log_offset_0", SB(ts_log_offset), 8, 0, 0, false, -EUCLEAN,
+	  "ts_log_offset", 0x10 },
+	{ "super_rejects_log_len_0", SB(ts_log_len), 8, 0, 0, false, -EUCLEAN, "ts_log_len", 0x18 },
+	{ "super_rejects_log_len_below_8m", SB(ts_log_len), 8, 4 * MIB, 0, false, -EUCLEAN,
+	  "ts_log_len", 0x18 },
+	{ "super_rejects_log_len_not_power_of_two", SB(ts_log_len), 8, 10 * MIB, 0, false, -EUCLEAN,
+	  "ts_log_len", 0x18 },
 	{ "super_accepts_log_len_1g", SB(ts_log_len), 8, GIB, 0, false, 0, NULL, 0 },
-	{ "super_names_the_limit_above_1g", SB(ts_log_len), 8, 2 * GIB, 0, false,
-	  -E2BIG, "ts_log_len", 0x18 },
-	{ "super_rejects_log_len_2_to_63", SB(ts_log_len), 8, 1ULL << 63, 0, false,
-	  -E2BIG, "ts_log_len", 0x18 },
+	{ "super_names_the_limit_above_1g", SB(ts_log_len), 8, 2 * GIB, 0, false, -E2BIG,
+	  "ts_log_len", 0x18 },
+	{ "super_rejects_log_len_2_to_63", SB(ts_log_len), 8, 1ULL << 63, 0, false, -E2BIG,
+	  "ts_log_len", 0x18 },
 	{ "super_rejects_dd_size_above_device", SB(ts_daxdev.dd_size), 8, 64 * GIB, 0, true,
 	  -EUCLEAN, "dd_size", 0x70 },
-	{ "super_rejects_dd_size_below_4g", SB(ts_daxdev.dd_size), 8, 16 * MIB, 0, true,
-	  -EUCLEAN, "dd_size", 0x70 },
+	{ "super_rejects_dd_size_below_4g", SB(ts_daxdev.dd_size), 8, 16 * MIB, 0, true, -EUCLEAN,
+	  "dd_size", 0x70 },
 	{ "super_accepts_a_larger_device", SB(ts_sb_flags), 4, 0, 5 * GIB, true, 0, NULL, 0 },
-	{ "super_accepts_unknown_device_size", SB(ts_sb_flags), 4, 0, FAMFS_SIZE_UNKNOWN, true,
-	  0, NULL, 0 },
-	{ "super_rejects_device_below_a_superblock", SB(ts_sb_flags), 4, 0, 199, true,
-	  -EUCLEAN, "size", 0x0 },
-	{ "super_rejects_device_below_the_log", SB(ts_sb_flags), 4, 0, 10 * MIB - 1, true,
-	  -EUCLEAN, "size", 0x0 },
+	{ "super_accepts_unknown_device_size", SB(ts_sb_flags), 4, 0, FAMFS_SIZE_UNKNOWN, true, 0,
+	  NULL, 0 },
+	{ "super_rejects_device_below_a_superblock", SB(ts_sb_flags), 4, 0, 199, true, -EUCLEAN,
+	  "size", 0x0 },
+	{ "super_rejects_device_below_the_log", SB(ts_sb_flags), 4, 0, 10 * MIB - 1, true, -EUCLEAN,
+	  "size", 0x0 },
 	{ "super_ignores_unknown_flags", SB(ts_sb_flags), 4, 0x80000000, 0, true, 0, NULL, 0 },
 	{ "super_ignores_a_stale_secondary_flag", SB(ts_sb_flags), 4, FAMFS_SUPER_SECONDARY, 0,
 	  true, 0, NULL, 0 },
 };
+/* clang-format on */
 
 static void put_le(uint8_t *p, uint8_t width, uint64_t value)
 {
@@ -374,7 +374,7 @@ static void check_super_rule(void **state)
 		assert_false(sb.secondary);
 		return;
 	}
-	assert_int_equal(sb.version, 12345);	/* outputs only on success */
+	assert_int_equal(sb.version, 12345); /* outputs only on success */
 	assert_int_equal(e.err, r->err);
 	assert_int_equal(e.verdict, FAMFS_REFUSE);
 	assert_string_equal(e.field, r->field);
@@ -399,7 +399,7 @@ static void version_47_says_what_to_do(void **state)
 
 static void short_buffer_is_not_read_past_its_end(void **state)
 {
-	uint8_t *raw = malloc(199);	/* ASan watches the end */
+	uint8_t *raw = malloc(199); /* ASan watches the end */
 	struct famfs_super sb;
 	struct famfs_error e;
 
@@ -412,10 +412,16 @@ static void short_buffer_is_not_read_past_its_end(void **state)
 
 static void secondary_super_round_trips_and_is_checked(void **state)
 {
-	struct famfs_super primary = { .uuid = { 7 }, .dev_uuid = { 8 }, .log_len = 8 * MIB,
-				       .alloc_unit = 2 * MIB, .dev_size = 4 * GIB };
-	struct famfs_super sb = { .uuid = { 7 }, .dev_uuid = { 9 }, .log_len = 8 * MIB,
-				  .dev_size = 5 * GIB, .secondary = true };
+	struct famfs_super primary = { .uuid = { 7 },
+				       .dev_uuid = { 8 },
+				       .log_len = 8 * MIB,
+				       .alloc_unit = 2 * MIB,
+				       .dev_size = 4 * GIB };
+	struct famfs_super sb = { .uuid = { 7 },
+				  .dev_uuid = { 9 },
+				  .log_len = 8 * MIB,
+				  .dev_size = 5 * GIB,
+				  .secondary = true };
 	struct famfs_entry add = { .dd_size = 5 * GIB, .dd_uuid = { 9 } };
 	struct famfs_media_super raw;
 	struct famfs_super got;
@@ -459,8 +465,9 @@ struct header_rule {
 	const char *field;
 };
 
-#define LH(f)	offsetof(struct famfs_media_log_header, f)
+#define LH(f) offsetof(struct famfs_media_log_header, f)
 
+/* clang-format off: one rule a row */
 static const struct header_rule header_rules[] = {
 	{ "header_rejects_other_magic", LH(magic), 8, 0xbadcafef00eULL, false, -EUCLEAN, "magic" },
 	{ "header_rejects_wrong_crc", LH(crc), 8, 0xa5875079, true, -EBADMSG, "crc" },
@@ -471,12 +478,13 @@ static const struct header_rule header_rules[] = {
 	{ "header_rejects_last_index_too_small", LH(last_index), 8, 10, false, -EUCLEAN,
 	  "last_index" },
 	{ "header_accepts_a_full_log", LH(next_index), 8, 15420, true, 0, NULL },
-	{ "header_rejects_next_index_past_the_last_slot", LH(next_index), 8, 15421, true,
-	  -EUCLEAN, "next_index" },
+	{ "header_rejects_next_index_past_the_last_slot", LH(next_index), 8, 15421, true, -EUCLEAN,
+	  "next_index" },
 	{ "header_rejects_next_index_all_ones", LH(next_index), 8, UINT64_MAX, true, -EUCLEAN,
 	  "next_index" },
 	{ "header_accepts_next_seqnum_ahead", LH(next_seqnum), 8, 33, true, 0, NULL },
 };
+/* clang-format on */
 
 static void check_header_rule(void **state)
 {
@@ -516,39 +524,41 @@ struct entry_rule {
 	size_t err_off;
 };
 
-#define EN(f)	offsetof(struct famfs_media_entry, f)
-#define SIMPLE	file_bytes, 12
-#define STRIPED	striped_bytes, 5
-#define MKDIR	mkdir_bytes, 2
-#define DAXDEV	daxdev_bytes, 2
-#define EXT0	EN(file.fmap.simple)
-#define NEXT	EN(file.fmap.nextents)
-#define NSTRIPS	EN(file.fmap.interleave.nstrips)
-#define CHUNK	EN(file.fmap.interleave.chunk_size)
+#define EN(f)	 offsetof(struct famfs_media_entry, f)
+#define SIMPLE	 file_bytes, 12
+#define STRIPED	 striped_bytes, 5
+#define MKDIR	 mkdir_bytes, 2
+#define DAXDEV	 daxdev_bytes, 2
+#define EXT0	 EN(file.fmap.simple)
+#define NEXT	 EN(file.fmap.nextents)
+#define NSTRIPS	 EN(file.fmap.interleave.nstrips)
+#define CHUNK	 EN(file.fmap.interleave.chunk_size)
 #define STRIP(i) (EN(file.fmap.interleave.strips) + 24 * (i))
-#define REFUSE	FAMFS_REFUSE
-#define SKIP	FAMFS_SKIP
+#define REFUSE	 FAMFS_REFUSE
+#define SKIP	 FAMFS_SKIP
 
+/* clang-format off: one rule a row */
 static const struct entry_rule entry_rules[] = {
 	{ "entry_rejects_wrong_crc", SIMPLE, EN(crc), 8, 1, true, -EBADMSG, REFUSE, "crc", 536 },
-	{ "entry_compares_crc_as_64_bits", SIMPLE, EN(crc) + 4, 4, 1, true, -EBADMSG, REFUSE,
-	  "crc", 536 },
+	{ "entry_compares_crc_as_64_bits", SIMPLE, EN(crc) + 4, 4, 1, true, -EBADMSG, REFUSE, "crc",
+	  536 },
 	{ "entry_rejects_a_flipped_bit", SIMPLE, EN(file.size), 1, 0xfe, true, -EBADMSG, REFUSE,
 	  "crc", 536 },
-	{ "entry_crc_covers_the_tail_of_the_body", SIMPLE, 535, 1, 1, true, -EBADMSG, REFUSE,
-	  "crc", 536 },
+	{ "entry_crc_covers_the_tail_of_the_body", SIMPLE, 535, 1, 1, true, -EBADMSG, REFUSE, "crc",
+	  536 },
 	{ "entry_rejects_seqnum_of_another_slot", SIMPLE, EN(seqnum), 8, 13, false, -EUCLEAN,
 	  REFUSE, "seqnum", 0 },
 	{ "entry_rejects_delete", SIMPLE, EN(type), 4, 2, false, -EOPNOTSUPP, REFUSE, "type", 8 },
-	{ "entry_rejects_unknown_type", SIMPLE, EN(type), 4, 5, false, -EOPNOTSUPP, REFUSE,
-	  "type", 8 },
+	{ "entry_rejects_unknown_type", SIMPLE, EN(type), 4, 5, false, -EOPNOTSUPP, REFUSE, "type",
+	  8 },
 	{ "entry_rejects_type_all_ones", SIMPLE, EN(type), 4, 0xffffffff, false, -EOPNOTSUPP,
 	  REFUSE, "type", 8 },
 	{ "entry_skips_invalid", SIMPLE, EN(type), 4, 4, false, -EUCLEAN, SKIP, "type", 8 },
 	{ "file_skips_empty_path", SIMPLE, EN(file.path), 1, 0, false, -EUCLEAN, SKIP, "path", 40 },
-	{ "file_skips_absolute_path", SIMPLE, EN(file.path), 1, '/', false, -EUCLEAN, SKIP,
-	  "path", 40 },
-	{ "file_skips_dotdot", SIMPLE, EN(file.path), 4, 0x2e2e, false, -EUCLEAN, SKIP, "path", 40 },
+	{ "file_skips_absolute_path", SIMPLE, EN(file.path), 1, '/', false, -EUCLEAN, SKIP, "path",
+	  40 },
+	{ "file_skips_dotdot", SIMPLE, EN(file.path), 4, 0x2e2e, false, -EUCLEAN, SKIP, "path",
+	  40 },
 	{ "file_skips_dot", SIMPLE, EN(file.path), 4, 0x2e, false, -EUCLEAN, SKIP, "path", 40 },
 	{ "file_skips_trailing_slash", SIMPLE, EN(file.path) + 3, 1, '/', false, -EUCLEAN, SKIP,
 	  "path", 40 },
@@ -558,9 +568,10 @@ static const struct entry_rule entry_rules[] = {
 	  "path", 40 },
 	{ "file_accepts_two_dots_in_a_name", SIMPLE, EN(file.path) + 1, 2, 0x2e2e, false, 0, SKIP,
 	  NULL, 0 },
-	{ "mkdir_skips_absolute_path", MKDIR, EN(mkdir.path), 1, '/', false, -EUCLEAN, SKIP,
-	  "path", 28 },
-	{ "mkdir_skips_empty_path", MKDIR, EN(mkdir.path), 1, 0, false, -EUCLEAN, SKIP, "path", 28 },
+	{ "mkdir_skips_absolute_path", MKDIR, EN(mkdir.path), 1, '/', false, -EUCLEAN, SKIP, "path",
+	  28 },
+	{ "mkdir_skips_empty_path", MKDIR, EN(mkdir.path), 1, 0, false, -EUCLEAN, SKIP, "path",
+	  28 },
 	{ "file_skips_unknown_extent_type", SIMPLE, EN(file.fmap.ext_type), 4, 7, false, -EUCLEAN,
 	  SKIP, "ext_type", 120 },
 	{ "file_skips_no_extents_for_a_size", SIMPLE, NEXT, 4, 0, false, -EUCLEAN, SKIP, "size",
@@ -595,8 +606,8 @@ static const struct entry_rule entry_rules[] = {
 	  SKIP, "extent 0 offset", 144 },
 	{ "file_skips_wrapping_offset", SIMPLE, EXT0 + 8, 8, 0 - 2 * MIB, false, -EUCLEAN, SKIP,
 	  "extent 0 offset", 144 },
-	{ "file_skips_empty_extent", SIMPLE, EXT0 + 16, 8, 0, false, -EUCLEAN, SKIP,
-	  "extent 0 len", 152 },
+	{ "file_skips_empty_extent", SIMPLE, EXT0 + 16, 8, 0, false, -EUCLEAN, SKIP, "extent 0 len",
+	  152 },
 	{ "file_skips_unaligned_length", SIMPLE, EXT0 + 16, 8, 2 * MIB + 1, false, -EUCLEAN, SKIP,
 	  "extent 0 len", 152 },
 	{ "file_skips_extent_past_the_end", SIMPLE, EXT0 + 16, 8, 4 * GIB, false, -EUCLEAN, SKIP,
@@ -611,8 +622,8 @@ static const struct entry_rule entry_rules[] = {
 	{ "striped_skips_strips_beyond_32_bits", STRIPED, NSTRIPS, 8, 3 | 1ULL << 40, false,
 	  -EUCLEAN, SKIP, "nstrips", 136 },
 	{ "striped_skips_chunk_0", STRIPED, CHUNK, 8, 0, false, -EUCLEAN, SKIP, "chunk_size", 144 },
-	{ "striped_skips_chunk_not_power_of_two", STRIPED, CHUNK, 8, 6 * MIB, false, -EUCLEAN,
-	  SKIP, "chunk_size", 144 },
+	{ "striped_skips_chunk_not_power_of_two", STRIPED, CHUNK, 8, 6 * MIB, false, -EUCLEAN, SKIP,
+	  "chunk_size", 144 },
 	{ "striped_skips_chunk_below_alloc_unit", STRIPED, CHUNK, 8, 4096, false, -EUCLEAN, SKIP,
 	  "chunk_size", 144 },
 	{ "striped_skips_chunk_above_strip", STRIPED, CHUNK, 8, GIB, false, -EUCLEAN, SKIP,
@@ -623,10 +634,10 @@ static const struct entry_rule entry_rules[] = {
 	  "strip 2 len", 152 + 48 + 16 },
 	{ "striped_accepts_longer_strip", STRIPED, STRIP(2) + 16, 8, 8 * MIB, false, 0, SKIP, NULL,
 	  0 },
-	{ "striped_skips_equal_strips", STRIPED, STRIP(1) + 8, 8, 5725224960, false, -EUCLEAN,
-	  SKIP, "strip 1 offset", 152 + 24 + 8 },
-	{ "striped_skips_partly_overlapping_strips", STRIPED, STRIP(1) + 8, 8,
-	  5725224960 + 2 * MIB, false, -EUCLEAN, SKIP, "strip 1 offset", 152 + 24 + 8 },
+	{ "striped_skips_equal_strips", STRIPED, STRIP(1) + 8, 8, 5725224960, false, -EUCLEAN, SKIP,
+	  "strip 1 offset", 152 + 24 + 8 },
+	{ "striped_skips_partly_overlapping_strips", STRIPED, STRIP(1) + 8, 8, 5725224960 + 2 * MIB,
+	  false, -EUCLEAN, SKIP, "strip 1 offset", 152 + 24 + 8 },
 	{ "striped_accepts_adjacent_strips", STRIPED, STRIP(1) + 8, 8, 5725224960 + 4 * MIB, false,
 	  0, SKIP, NULL, 0 },
 	{ "striped_skips_unknown_device", STRIPED, STRIP(2), 8, 3, false, -EUCLEAN, SKIP,
@@ -641,6 +652,7 @@ static const struct entry_rule entry_rules[] = {
 	{ "daxdev_rejects_nothing_but_a_superblock", DAXDEV, EN(add_daxdev.dd_size), 8, 2 * MIB,
 	  false, -EUCLEAN, REFUSE, "dd_size", 16 },
 };
+/* clang-format on */
 
 static void check_entry_rule(void **state)
 {
@@ -698,9 +710,12 @@ static void path_fills_79_bytes_and_no_more(void **state)
 
 static void only_meta_itself_is_reserved(void **state)
 {
-	static const struct { const char *path; bool ok; } cases[] = {
+	static const struct {
+		const char *path;
+		bool ok;
+	} cases[] = {
 		{ ".meta", false }, { ".meta/x", false }, { ".metadata", true },
-		{ ".met", true }, { "a/.meta", true },
+		{ ".met", true },   { "a/.meta", true },
 	};
 	struct famfs_media_entry raw;
 	struct famfs_entry entry;
@@ -795,7 +810,10 @@ static void small_alloc_unit_takes_page_aligned_extents(void **state)
 
 static void encode_refuses_what_decode_refuses(void **state)
 {
-	struct famfs_entry entry = { .type = FAMFS_ENTRY_FILE, .path = "x", .size = 1, .next = 1,
+	struct famfs_entry entry = { .type = FAMFS_ENTRY_FILE,
+				     .path = "x",
+				     .size = 1,
+				     .next = 1,
 				     .flags = FAMFS_FILE_ALL_HOSTS_RW,
 				     .ext = { { 12 * MIB, 2 * MIB, 0 } } };
 	struct famfs_media_entry raw;
@@ -860,7 +878,7 @@ static void system_uuid_is_made_once_and_read_back(void **state)
 
 /* ---- table ---- */
 
-#define N(a)	(sizeof(a) / sizeof((a)[0]))
+#define N(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct CMUnitTest single_tests[] = {
 	cmocka_unit_test(super_of_real_famfs_decodes_and_encodes_back),
@@ -887,19 +905,19 @@ static const struct CMUnitTest single_tests[] = {
 
 int main(void)
 {
-	struct CMUnitTest tests[N(single_tests) + N(super_rules) + N(header_rules) +
-				N(entry_rules)];
+	struct CMUnitTest
+		tests[N(single_tests) + N(super_rules) + N(header_rules) + N(entry_rules)];
 	size_t n = N(single_tests);
 
 	memcpy(tests, single_tests, sizeof(single_tests));
 	for (size_t i = 0; i < N(super_rules); i++)
-		tests[n++] = (struct CMUnitTest){ super_rules[i].name, check_super_rule, NULL,
-						  NULL, (void *)&super_rules[i] };
+		tests[n++] = (struct CMUnitTest){ super_rules[i].name, check_super_rule, NULL, NULL,
+						  (void *)&super_rules[i] };
 	for (size_t i = 0; i < N(header_rules); i++)
 		tests[n++] = (struct CMUnitTest){ header_rules[i].name, check_header_rule, NULL,
 						  NULL, (void *)&header_rules[i] };
 	for (size_t i = 0; i < N(entry_rules); i++)
-		tests[n++] = (struct CMUnitTest){ entry_rules[i].name, check_entry_rule, NULL,
-						  NULL, (void *)&entry_rules[i] };
+		tests[n++] = (struct CMUnitTest){ entry_rules[i].name, check_entry_rule, NULL, NULL,
+						  (void *)&entry_rules[i] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

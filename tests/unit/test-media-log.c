@@ -21,9 +21,9 @@
 #include "famfs_mkfs.h"
 #include "media_i.h"
 
-#define MIB	0x100000ULL
-#define GIB	0x40000000ULL
-#define HEAD	(10 * MIB)	/* superblock area and the smallest log */
+#define MIB  0x100000ULL
+#define GIB  0x40000000ULL
+#define HEAD (10 * MIB) /* superblock area and the smallest log */
 
 /* ---- a device in memory: only its head is ever touched ---- */
 
@@ -33,8 +33,8 @@ struct rig {
 	struct famfs_media media;
 	struct famfs_log_store store;
 	unsigned int flushes;
-	unsigned int fail_flush;	/* the nth from now fails; 0: none */
-	uint64_t index_at_entry_flush;	/* next_index while the entry was flushed */
+	unsigned int fail_flush; /* the nth from now fails; 0: none */
+	uint64_t index_at_entry_flush; /* next_index while the entry was flushed */
 	struct famfs_error e;
 	unsigned int reports;
 	struct famfs_error last_report;
@@ -77,7 +77,7 @@ static int setup(void **state)
 	assert_non_null(r);
 	r->head = aligned_alloc(4096, HEAD);
 	assert_non_null(r->head);
-	memset(r->head, 0xa5, HEAD);	/* an earlier life */
+	memset(r->head, 0xa5, HEAD); /* an earlier life */
 	r->p.ndevs = 1;
 	r->p.dev[0].name = "/dev/dax0.0";
 	r->p.dev[0].size = 16 * GIB;
@@ -102,7 +102,8 @@ static int teardown(void **state)
 static void make(struct rig *r)
 {
 	assert_int_equal(famfs_mkfs_write_primary(&r->p, r->head, r->head + FAMFS_LOG_OFFSET,
-						  count_flush, r, &r->e), 0);
+						  count_flush, r, &r->e),
+			 0);
 }
 
 static struct famfs_fs *open_flags(struct rig *r, unsigned int flags)
@@ -128,8 +129,12 @@ static struct famfs_entry dir_entry(const char *path)
 
 static struct famfs_entry file_entry(const char *path, uint64_t size)
 {
-	struct famfs_entry e = { .type = FAMFS_ENTRY_FILE, .mode = 0640, .uid = 3, .gid = 4,
-				 .flags = FAMFS_FILE_ALL_HOSTS_RW, .size = size };
+	struct famfs_entry e = { .type = FAMFS_ENTRY_FILE,
+				 .mode = 0640,
+				 .uid = 3,
+				 .gid = 4,
+				 .flags = FAMFS_FILE_ALL_HOSTS_RW,
+				 .size = size };
 
 	strcpy(e.path, path);
 	return e;
@@ -172,7 +177,10 @@ static void force_entry(struct rig *r, uint64_t i, struct famfs_media_entry *raw
 
 static void mkfs_checks_log_length_and_device_size(void **state)
 {
-	static const struct { uint64_t log_len, size; const char *msg; } cases[] = {
+	static const struct {
+		uint64_t log_len, size;
+		const char *msg;
+	} cases[] = {
 		{ 0, 4 * GIB, NULL },
 		{ 8 * MIB, 4 * GIB, NULL },
 		{ GIB, 4 * GIB, NULL },
@@ -202,10 +210,12 @@ static void mkfs_does_not_overwrite_unless_forced(void **state)
 	char msg[256];
 
 	assert_int_equal(famfs_mkfs_check_existing(r->head, "D", r->p.system_uuid, false, msg,
-						   sizeof(msg)), 0);
+						   sizeof(msg)),
+			 0);
 	make(r);
 	assert_int_equal(famfs_mkfs_check_existing(r->head, "D", r->p.system_uuid, false, msg,
-						   sizeof(msg)), -EEXIST);
+						   sizeof(msg)),
+			 -EEXIST);
 	assert_string_equal(msg, "Device D already has a famfs superblock");
 	assert_int_equal(famfs_mkfs_check_existing(r->head, "D", other, false, msg, sizeof(msg)),
 			 -EEXIST);
@@ -214,10 +224,12 @@ static void mkfs_does_not_overwrite_unless_forced(void **state)
 	/* A version that we cannot mount is somebody's data all the same. */
 	((struct famfs_media_super *)r->head)->ts_version = htole64(47);
 	assert_int_equal(famfs_mkfs_check_existing(r->head, "D", r->p.system_uuid, false, msg,
-						   sizeof(msg)), -EEXIST);
+						   sizeof(msg)),
+			 -EEXIST);
 	assert_int_equal(famfs_mkfs_kill(r->head, NULL, NULL), 0);
 	assert_int_equal(famfs_mkfs_check_existing(r->head, "D", r->p.system_uuid, false, msg,
-						   sizeof(msg)), 0);
+						   sizeof(msg)),
+			 0);
 }
 
 static void mkfs_of_a_used_device_leaves_nothing_of_its_earlier_life(void **state)
@@ -251,7 +263,8 @@ static void mkfs_interrupted_anywhere_leaves_no_file_system(void **state)
 		r->fail_flush = n;
 		assert_int_equal(famfs_mkfs_write_primary(&r->p, r->head,
 							  r->head + FAMFS_LOG_OFFSET, count_flush,
-							  r, &r->e), -EIO);
+							  r, &r->e),
+				 -EIO);
 		if (n < 3)
 			assert_int_equal(famfs_fs_open(&r->media, 0, NULL, NULL, &fs, &r->e),
 					 -ENODATA);
@@ -339,17 +352,16 @@ static void append_whose_entry_does_not_reach_media_is_invisible(void **state)
 
 static void append_refuses_what_play_would_leave_out(void **state)
 {
-	static const struct { const char *path; int type; int err; } cases[] = {
-		{ "d", FAMFS_ENTRY_MKDIR, -EEXIST },
-		{ "d", FAMFS_ENTRY_FILE, -EISDIR },
-		{ "f", FAMFS_ENTRY_MKDIR, -EEXIST },
-		{ "f", FAMFS_ENTRY_FILE, -EEXIST },
-		{ "nope/x", FAMFS_ENTRY_FILE, -ENOENT },
-		{ "f/x", FAMFS_ENTRY_MKDIR, -ENOTDIR },
-		{ "../x", FAMFS_ENTRY_MKDIR, -EUCLEAN },
-		{ ".meta/x", FAMFS_ENTRY_FILE, -EUCLEAN },
-		{ "", FAMFS_ENTRY_MKDIR, -EUCLEAN },
-		{ "d/", FAMFS_ENTRY_MKDIR, -EUCLEAN },
+	static const struct {
+		const char *path;
+		int type;
+		int err;
+	} cases[] = {
+		{ "d", FAMFS_ENTRY_MKDIR, -EEXIST },	 { "d", FAMFS_ENTRY_FILE, -EISDIR },
+		{ "f", FAMFS_ENTRY_MKDIR, -EEXIST },	 { "f", FAMFS_ENTRY_FILE, -EEXIST },
+		{ "nope/x", FAMFS_ENTRY_FILE, -ENOENT }, { "f/x", FAMFS_ENTRY_MKDIR, -ENOTDIR },
+		{ "../x", FAMFS_ENTRY_MKDIR, -EUCLEAN }, { ".meta/x", FAMFS_ENTRY_FILE, -EUCLEAN },
+		{ "", FAMFS_ENTRY_MKDIR, -EUCLEAN },	 { "d/", FAMFS_ENTRY_MKDIR, -EUCLEAN },
 	};
 	struct rig *r = *state;
 	struct famfs_fs *fs;
@@ -363,9 +375,8 @@ static void append_refuses_what_play_would_leave_out(void **state)
 		int err;
 
 		e.type = (uint32_t)cases[i].type;
-		err = e.type == FAMFS_ENTRY_FILE ?
-			famfs_fs_create(fs, &r->store, NULL, &e, &r->e) :
-			famfs_fs_append(fs, &r->store, &e, &r->e);
+		err = e.type == FAMFS_ENTRY_FILE ? famfs_fs_create(fs, &r->store, NULL, &e, &r->e)
+						 : famfs_fs_append(fs, &r->store, &e, &r->e);
 		assert_int_equal(err, cases[i].err);
 		assert_int_equal(le64toh(log_header(r)->next_index), 2);
 	}
@@ -440,7 +451,8 @@ static void append_plays_what_another_process_appended_first(void **state)
 static void append_of_a_device_makes_it_usable(void **state)
 {
 	struct rig *r = *state;
-	struct famfs_entry dev = { .type = FAMFS_ENTRY_ADD_DAXDEV, .dd_size = 4 * GIB,
+	struct famfs_entry dev = { .type = FAMFS_ENTRY_ADD_DAXDEV,
+				   .dd_size = 4 * GIB,
 				   .dd_uuid = { 7 } };
 	struct famfs_entry f = file_entry("f", 1);
 	struct famfs_fs *fs;
@@ -595,9 +607,10 @@ static void read_errors_are_passed_on_even_with_recover(void **state)
 	struct famfs_fs *fs;
 
 	three_entries(r);
-	r->media.base = FAMFS_SLOT_OFFSET(2);	/* mapped only so far */
+	r->media.base = FAMFS_SLOT_OFFSET(2); /* mapped only so far */
 	assert_int_equal(famfs_fs_open(&r->media, FAMFS_OPEN_RECOVER | FAMFS_OPEN_SCAN, NULL, NULL,
-				       &fs, &r->e), -EIO);
+				       &fs, &r->e),
+			 -EIO);
 	assert_string_equal(r->e.field, "read");
 }
 
@@ -671,9 +684,9 @@ static void any_number_is_a_cookie(void **state)
 
 	make(r);
 	fs = open_fs(r);
-	add_dir(r, fs, "a");		/* cookie 4 */
-	add_dir(r, fs, "a/x");		/* cookie 5, in another directory */
-	add_dir(r, fs, "b");		/* cookie 6 */
+	add_dir(r, fs, "a"); /* cookie 4 */
+	add_dir(r, fs, "a/x"); /* cookie 5, in another directory */
+	add_dir(r, fs, "b"); /* cookie 6 */
 	assert_int_equal(famfs_ns_readdir(fs->ns, 1, 5, &d), 0);
 	assert_memory_equal(d.name, "b", 1);
 	assert_int_equal(famfs_ns_readdir(fs->ns, 1, 6, &d), -ENODATA);
@@ -738,7 +751,7 @@ static void attributes_come_from_the_log(void **state)
 	add_file(r, fs, "d/e/f", 5 * MIB, NULL);
 	assert_int_equal(famfs_ns_getattr(fs->ns, 1, &a), 0);
 	assert_int_equal(a.mode, S_IFDIR | 0755);
-	assert_int_equal(a.nlink, 4);		/* ".", "..", .meta, d */
+	assert_int_equal(a.nlink, 4); /* ".", "..", .meta, d */
 	assert_int_equal(famfs_ns_getattr(fs->ns, 2, &a), 0);
 	assert_int_equal(a.nlink, 3);
 	assert_int_equal(a.parent, 1);
@@ -811,14 +824,22 @@ static void left_out_slots_have_no_node(void **state)
 static void interleaved_offsets_follow_the_formula(void **state)
 {
 	static const struct famfs_extent strips[] = {
-		{ 5725224960, 4 * MIB, 0 }, { 20971520, 4 * MIB, 0 }, { 11450449920, 4 * MIB, 0 },
+		{ 5725224960, 4 * MIB, 0 },
+		{ 20971520, 4 * MIB, 0 },
+		{ 11450449920, 4 * MIB, 0 },
 	};
-	static const struct famfs_fmap m = { .size = 7344127, .chunk = 2 * MIB,
-					     .ext_type = FAMFS_EXT_INTERLEAVE, .next = 3,
+	static const struct famfs_fmap m = { .size = 7344127,
+					     .chunk = 2 * MIB,
+					     .ext_type = FAMFS_EXT_INTERLEAVE,
+					     .next = 3,
 					     .ext = strips };
 	/* The worked example of the format's description. */
-	static const struct { uint64_t pos, offset; } cases[] = {
-		{ 6291456, 5727322112 }, { 7344126, 5728374782 }, { 3000000, 21874368 },
+	static const struct {
+		uint64_t pos, offset;
+	} cases[] = {
+		{ 6291456, 5727322112 },
+		{ 7344126, 5728374782 },
+		{ 3000000, 21874368 },
 	};
 	uint64_t offset, len;
 	uint32_t dev;
@@ -837,10 +858,12 @@ static void interleaved_offsets_follow_the_formula(void **state)
 static void simple_extents_concatenate(void **state)
 {
 	static const struct famfs_extent ext[] = {
-		{ 100 * MIB, 2 * MIB, 0 }, { 50 * MIB, 4 * MIB, 1 },
+		{ 100 * MIB, 2 * MIB, 0 },
+		{ 50 * MIB, 4 * MIB, 1 },
 	};
-	static const struct famfs_fmap m = { .size = 5 * MIB, .ext_type = FAMFS_EXT_SIMPLE,
-					     .next = 2, .ext = ext };
+	static const struct famfs_fmap m = {
+		.size = 5 * MIB, .ext_type = FAMFS_EXT_SIMPLE, .next = 2, .ext = ext
+	};
 	uint64_t offset, len;
 	uint32_t dev;
 
@@ -899,7 +922,8 @@ static void device_fills_to_the_last_unit_and_not_beyond(void **state)
 
 static void partial_last_unit_is_never_given_out(void **state)
 {
-	struct famfs_super sb = { .alloc_unit = 2 * MIB, .log_len = 8 * MIB,
+	struct famfs_super sb = { .alloc_unit = 2 * MIB,
+				  .log_len = 8 * MIB,
 				  .dev_size = 4 * GIB + 4096 };
 	struct famfs_entry e = { .size = 4 * GIB - 8 * MIB };
 	struct famfs_alloc_stats s;
@@ -939,7 +963,7 @@ static void space_of_left_out_entries_stays_taken(void **state)
 	struct famfs_entry e;
 	struct famfs_fs *fs;
 
-	three_entries(r);		/* d/b at 12 MiB */
+	three_entries(r); /* d/b at 12 MiB */
 	raw = *slot(r, 2);
 	raw.file.path[0] = '/';
 	force_entry(r, 2, &raw);
@@ -978,11 +1002,14 @@ static void small_alloc_unit_never_gives_overlapping_space(void **state)
 
 static void mark_survives_every_extent_that_lies(void **state)
 {
-	static const struct { uint64_t dev, off, len; uint64_t collisions; } cases[] = {
-		{ 0, 0, 2 * MIB, 1 },			/* superblock */
-		{ 0, 4 * MIB, 2 * MIB, 1 },		/* log */
-		{ 0, UINT64_MAX - 2 * MIB, 4 * MIB, 0 },	/* wraps */
-		{ 0, 12 * MIB, UINT64_MAX, 0 },		/* to the end and on */
+	static const struct {
+		uint64_t dev, off, len;
+		uint64_t collisions;
+	} cases[] = {
+		{ 0, 0, 2 * MIB, 1 }, /* superblock */
+		{ 0, 4 * MIB, 2 * MIB, 1 }, /* log */
+		{ 0, UINT64_MAX - 2 * MIB, 4 * MIB, 0 }, /* wraps */
+		{ 0, 12 * MIB, UINT64_MAX, 0 }, /* to the end and on */
 		{ 0, 1ULL << 40, 2 * MIB, 1 - 1 },
 		{ 1, 12 * MIB, 2 * MIB, 0 },
 		{ UINT64_MAX, 12 * MIB, 2 * MIB, 0 },
@@ -1016,18 +1043,16 @@ static void mark_survives_every_extent_that_lies(void **state)
 
 static void layout_rules(void **state)
 {
-	static const struct { struct famfs_layout l; bool ok; } cases[] = {
-		{ { 2 * MIB, 1, 1, 0 }, true },
-		{ { 2 * MIB, 16, 16, 0 }, true },
-		{ { 4 * MIB, 3, 8, 0 }, true },
-		{ { 2 * MIB, 0, 8, 0 }, false },
-		{ { 2 * MIB, 17, 17, 0 }, false },
-		{ { 2 * MIB, 4, 3, 0 }, false },
-		{ { 2 * MIB, 4, 0, 0 }, false },
-		{ { 2 * MIB, 4, 65, 0 }, false },
-		{ { 2 * MIB, 4, 17, 0 }, false },	/* less than 1 GiB each */
-		{ { 6 * MIB, 4, 8, 0 }, false },
-		{ { 4096, 4, 8, 0 }, false },
+	static const struct {
+		struct famfs_layout l;
+		bool ok;
+	} cases[] = {
+		{ { 2 * MIB, 1, 1, 0 }, true },	   { { 2 * MIB, 16, 16, 0 }, true },
+		{ { 4 * MIB, 3, 8, 0 }, true },	   { { 2 * MIB, 0, 8, 0 }, false },
+		{ { 2 * MIB, 17, 17, 0 }, false }, { { 2 * MIB, 4, 3, 0 }, false },
+		{ { 2 * MIB, 4, 0, 0 }, false },   { { 2 * MIB, 4, 65, 0 }, false },
+		{ { 2 * MIB, 4, 17, 0 }, false }, /* less than 1 GiB each */
+		{ { 6 * MIB, 4, 8, 0 }, false },   { { 4096, 4, 8, 0 }, false },
 		{ { 0, 4, 8, 0 }, false },
 	};
 	struct rig *r = *state;
@@ -1041,7 +1066,8 @@ static void layout_rules(void **state)
 
 		msg[0] = '\0';
 		assert_int_equal(!famfs_alloc_check_layout(fs->alloc, &cases[i].l, msg,
-							   sizeof(msg)), cases[i].ok);
+							   sizeof(msg)),
+				 cases[i].ok);
 		assert_int_equal(msg[0] == '\0', cases[i].ok);
 		assert_int_equal(!famfs_alloc_find(fs->alloc, &cases[i].l, &e), cases[i].ok);
 	}
@@ -1065,7 +1091,7 @@ static void each_strip_has_its_own_bucket(void **state)
 	for (uint32_t i = 0; i < 6; i++) {
 		uint64_t bucket = e.ext[i].offset / GIB;
 
-		assert_int_equal(e.ext[i].len, 10 * MIB);	/* ceil(25 / 6) chunks */
+		assert_int_equal(e.ext[i].len, 10 * MIB); /* ceil(25 / 6) chunks */
 		assert_false(seen[bucket]);
 		seen[bucket] = true;
 		assert_in_range(e.ext[i].offset + e.ext[i].len, 0, (bucket + 1) * GIB);
@@ -1121,7 +1147,7 @@ static void strips_go_round_the_devices(void **state)
 	struct famfs_entry e;
 	struct famfs_fs *fs;
 
-	make_multi(r, second);		/* 16, 8 and 4 GiB: four buckets each */
+	make_multi(r, second); /* 16, 8 and 4 GiB: four buckets each */
 	fs = open_fs(r);
 	e = add_file(r, fs, "s", 100 * MIB, &l);
 	assert_int_equal(e.next, 10);
@@ -1273,7 +1299,7 @@ static void fsck_counts_bad_entries(void **state)
 	free(text);
 }
 
-#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
