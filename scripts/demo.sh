@@ -30,9 +30,10 @@ READER=$TOP/tests/famfs-read.py
 boot() {
 	local dir=$1 phase=$2 rc=0
 	shift 2
-	# debug: shadow memory, and everything is slower
+	# The guest does not see all of the host: tmpfs lies over the home directory, too
+	cp "$BPFTOOL" "$dir/bpftool"
 	cat > "$dir/guest.sh" <<GUEST
-export TOP=$TOP STAGE=$B/stage MMPAT=$B/tests/vm/mmpat BPFTOOL=$BPFTOOL
+export TOP=$TOP STAGE=$B/stage MMPAT=$B/tests/vm/mmpat BPFTOOL=/run/vm/bpftool
 . $TOP/tests/vm/prologue.sh
 exec bash $TOP/tests/vm/demo-guest.sh $phase
 GUEST
@@ -50,6 +51,7 @@ device() { awk -v n="$2" -v f="$1/pmem$2" '$1 == n { print f "@" $2 ":" $3 }' "$
 
 demo_plain() {
 	local mem=2G
+	# debug: shadow memory, and everything is slower
 	[ "$KERNEL_FLAVOUR" = ci ] || mem=5G
 	mkdir -p "$W"
 	boot "$W" first -m "$mem" -p 17G:"$W/pmem0" -p 17G:"$W/pmem1"
@@ -58,6 +60,22 @@ demo_plain() {
 	"$READER" --pattern "$(device "$W" 0)" "$(device "$W" 1)" ||
 		die "the independent reader found other bytes"
 	boot "$W" second -m "$mem" -p 17G:"$W/pmem0" -p 17G:"$W/pmem1"
+}
+
+# put_images DIR: once the guest has made the devices, write the images into their files
+put_images() {
+	local dir=$1 name count n=0 i base
+	until [ -e "$dir/want-images" ]; do sleep 0.2; done
+	mkdir "$dir/unpacked"
+	while read -r name count; do
+		for ((i = 0; i < count; i++, n++)); do
+			zstd -dqc "$dir/golden.d/$name.$i.tar.zst" | tar -xSf - -C "$dir/unpacked"
+			base=$(awk -v n=$n '$1 == n { print $2 }' "$dir/devices")
+			"$B/tests/vm/mmpat" put --offset "$base" "$dir/unpacked/dev$i.img" "$dir/pmem$n"
+			rm "$dir/unpacked/dev$i.img"
+		done
+	done < "$dir/golden"
+	: > "$dir/have-images"
 }
 
 golden_read() {
@@ -80,6 +98,8 @@ golden_read() {
 
 demo_golden() {
 	local dir mem args n size
+	# A child that waits for a guest that has failed
+	trap 'kill "$(jobs -p)" 2> /dev/null' EXIT
 	"$TOP/tests/demo-golden.py" "$GOLDEN" "$W"
 	for dir in "$W"/[0-9]*; do
 		mem=$(cat "$dir/mem")
@@ -90,7 +110,9 @@ demo_golden() {
 			args+=(-p "$size:$dir/pmem$n")
 			n=$((n + 1))
 		done < "$dir/pmem"
+		put_images "$dir" &
 		boot "$dir" golden-first "${args[@]}"
+		wait $!
 		say ""
 		say "== the host: an independent reader computes every file from the raw images"
 		golden_read "$dir"

@@ -94,6 +94,9 @@ is "the size" "$(stat -c %s $MPT/f)" 4096
 check "verify" famfs verify -S 1 -f $MPT/f
 check "verify -q says nothing" test -z "$(famfs verify -q -S 1 -f $MPT/f)"
 fails "verify with a wrong seed" 1 "Verify fail: $MPT/f at offset 0" famfs verify -S 2 -f $MPT/f
+famfs creat -r -S 42 $MPT/f > /dev/null
+is "the pattern is that of other implementations" "$(od -An -tx1 -N 20 $MPT/f | tr -d ' \n')" \
+	985f52e27afb0c3df88c822b402249e5d5781cc4
 check "again, without a size" famfs creat -r -S 3 $MPT/f
 check "it has the other pattern" famfs verify -S 3 -f $MPT/f
 n=$(entries)
