@@ -1041,6 +1041,33 @@ static void mark_survives_every_extent_that_lies(void **state)
 	}
 }
 
+static void claims_without_end_are_counted_and_end_allocation(void **state)
+{
+	struct famfs_super sb = { .alloc_unit = 2 * MIB, .log_len = 8 * MIB, .dev_size = 4 * GIB };
+	struct famfs_media_entry raw = { 0 };
+	struct famfs_entry e = { .size = 1 };
+	struct famfs_alloc_stats s;
+	struct famfs_alloc *alloc;
+	struct famfs_devs devs;
+	uint64_t n = 3 * GIB / (2 * MIB);
+
+	(void)state;
+	famfs_devs_init(&devs, &sb);
+	assert_int_equal(famfs_alloc_new(&devs, &alloc), 0);
+	raw.file.fmap.nextents = htole32(1);
+	raw.file.fmap.simple[0].offset = htole64(GIB);
+	raw.file.fmap.simple[0].len = htole64(3 * GIB);
+	for (int i = 0; i < 21; i++)
+		famfs_alloc_mark(alloc, &raw);
+	assert_int_equal(famfs_alloc_find(alloc, NULL, &e), 0);
+	for (int i = 0; i < 100; i++)
+		famfs_alloc_mark(alloc, &raw);
+	famfs_alloc_stats(alloc, &s);
+	assert_int_equal(s.collisions, 120 * n);
+	assert_int_equal(famfs_alloc_find(alloc, NULL, &e), -EUCLEAN);
+	famfs_alloc_free(alloc);
+}
+
 static void layout_rules(void **state)
 {
 	static const struct {
@@ -1339,6 +1366,7 @@ int main(void)
 		TEST(space_of_left_out_entries_stays_taken),
 		TEST(small_alloc_unit_never_gives_overlapping_space),
 		TEST(mark_survives_every_extent_that_lies),
+		TEST(claims_without_end_are_counted_and_end_allocation),
 		TEST(layout_rules),
 		TEST(each_strip_has_its_own_bucket),
 		TEST(same_seed_gives_the_same_place),
