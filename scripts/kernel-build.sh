@@ -33,7 +33,7 @@ OBJ=$CACHE/obj-$FLAVOUR
 apply() {
 	local stamp=$KSRC/.patched want="$VERSION $PSUM" t f
 	# Another source: nothing of the old tree, nor of what was built from it, is of use
-	if [ ! -f "$KSRC/.source" ] || [ "$(cat "$KSRC/.source")" != "$SRC $VERSION" ]; then
+	if [ ! -f "$KSRC/Makefile" ] || [ "$(cat "$KSRC/.source" 2>/dev/null || echo "$SRC $VERSION")" != "$SRC $VERSION" ]; then
 		say "copying the source of Linux $VERSION from $SRC"
 		rm -rf "$KSRC" "$KSRC.tmp" "$CACHE"/obj-*
 		mkdir "$KSRC.tmp"

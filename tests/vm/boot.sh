@@ -32,7 +32,7 @@ K=${VM_KERNEL:-}; INIT=${VM_INIT:-}; W=; MEM=1G; SMP=1; APPEND=; T=120; ICOUNT=;
 MACH=q35; CPU=max,la57=off; PM=(); QX=()
 while getopts k:i:w:m:c:p:a:Q:IM:C:t:TvR: o; do case $o in
     k) K=$OPTARG;; i) INIT=$OPTARG;; w) W=$OPTARG;; m) MEM=$OPTARG;; c) SMP=$OPTARG;;
-    p) PM+=("$OPTARG");; a) APPEND+=" $OPTARG";; Q) QX+=($OPTARG);; I) ICOUNT=1;;
+    p) PM+=("$OPTARG");; a) APPEND+=" $OPTARG";; Q) read -r -a words <<< "$OPTARG"; QX+=("${words[@]}");; I) ICOUNT=1;;
     R) RD=$OPTARG;; M) MACH=$OPTARG;; C) CPU=$OPTARG;; t) T=$OPTARG;; T) TTY=1;; v) V=1;; *) exit 2;;
 esac; done; shift $((OPTIND-1))
 [ -d "$K" ] && K=$K/vmlinux.pvh
@@ -56,7 +56,7 @@ else
     ARGS+=(-virtfs "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap"
            -virtfs "local,path=$W,mount_tag=vm,security_model=none,multidevs=remap")
 fi
-[ -z "$ICOUNT" ] || { ARGS+=(-icount shift=0,sleep=off); [ "$SMP" = 1 ] || { echo "boot.sh: -I wants -c 1" >&2; exit 2; }; }
+[ -z "$ICOUNT" ] || { ARGS+=(-icount 'shift=0,sleep=off'); [ "$SMP" = 1 ] || { echo "boot.sh: -I wants -c 1" >&2; exit 2; }; }
 max=$(bytes "$MEM"); n=0; NV=()
 for p in ${PM[@]+"${PM[@]}"}; do
     IFS=: read -r sz file label <<< "$p"
@@ -81,9 +81,9 @@ if [ -n "$TTY" ]; then
 else
     CMDL+=" console=ttyS0 loglevel=${VM_LOGLEVEL:-4}"
     mkfifo "$W/stdin"; exec 3<>"$W/stdin"     # never EOF: EOF would close the port
-    ARGS+=(-serial "file:$W/console.log" -monitor none -chardev stdio,id=out,signal=off
-           -device virtio-serial-pci -device virtserialport,chardev=out,name=out,nr=1
-           -chardev "file,id=st,path=$W/status" -device virtserialport,chardev=st,name=status,nr=2)
+    ARGS+=(-serial "file:$W/console.log" -monitor none -chardev "stdio,id=out,signal=off"
+           -device virtio-serial-pci -device "virtserialport,chardev=out,name=out,nr=1"
+           -chardev "file,id=st,path=$W/status" -device "virtserialport,chardev=st,name=status,nr=2")
 fi
 t0=$(date +%s.%N)
 rc=0; timeout --foreground -k 5 "$T" qemu-system-x86_64 "${ARGS[@]}" ${QX[@]+"${QX[@]}"} \

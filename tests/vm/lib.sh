@@ -19,7 +19,7 @@ ok() { TAP_N=$((TAP_N + 1)); echo "ok $TAP_N - $1"; }
 not_ok() {
 	TAP_N=$((TAP_N + 1)); TAP_FAILED=$((TAP_FAILED + 1))
 	echo "not ok $TAP_N - $1"
-	[ $# -lt 2 ] || sed 's/^/# /' <<< "$2"
+	[ $# -lt 2 ] || printf '# %s\n' "${2//$'\n'/$'\n# '}"
 }
 # check RULE COMMAND...: the command succeeds
 check() {
