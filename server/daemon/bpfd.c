@@ -532,7 +532,7 @@ static int adopt_start(struct worker *w, struct session_msg *msg)
 	memcpy(v->devs.id, w->state->dev_id, sizeof(v->devs.id));
 	w->pinned = w->params.mode == MODE_BPF;
 	w->made_run_dir = true;
-	w->attached = true;
+	w->attached = w->setup < 0;	/* else mount.famfs will say */
 	w->lock_fd = hold_get("lock");
 	w->mnt_fd = hold_get("mnt");
 	v->super_fd = hold_get("super");
@@ -723,16 +723,7 @@ static int start(struct worker *w, struct session_msg *msg)
 	bool again = hold_get("state") >= 0;
 	int err;
 
-	w->fuse_fd = hold_get("fuse");
-	w->setup = again ? -1 : hold_get("setup");
-	if (w->fuse_fd < 0 || hold_get("params") < 0) {
-		session_say(msg, "no fds were passed: mount with mount -t famfs, or use "
-			    "famfs-bpfd -f");
-		return -EINVAL;
-	}
-	err = worker_params_read(hold_get("params"), &w->params, msg);
-	if (!err)
-		err = open_fds(w, msg);
+	err = open_fds(w, msg);
 	if (!err)
 		err = view_init(&w->view, &w->params, NULL, w->wake_fd);
 	if (!err)
@@ -748,6 +739,26 @@ static int start(struct worker *w, struct session_msg *msg)
 	drop_privileges(NULL);
 	err = ctl_start(w, msg);
 	return err ? err : announce(w, msg);
+}
+
+static int take_fds(struct worker *w, struct session_msg *msg)
+{
+	int err;
+
+	err = hold_listen();
+	if (err < 0)
+		return err;
+	w->fuse_fd = hold_get("fuse");
+	w->setup = hold_get("setup");
+	if (w->fuse_fd < 0 || hold_get("params") < 0) {
+		session_say(msg, "no fds were passed: mount with mount -t famfs, or use "
+			    "famfs-bpfd -f");
+		return -EINVAL;
+	}
+	err = worker_params_read(hold_get("params"), &w->params, msg);
+	if (!err)
+		daemon_log_open("famfs-bpfd", w->params.foreground);
+	return err;
 }
 
 /* Nothing of ours is to be left: pins, sockets; the devices go with the superblock. */
@@ -794,16 +805,16 @@ int main(int argc, char **argv)
 		.fuse_fd = -1, .setup = -1, .mnt_fd = -1, .wake_fd = -1, .signal_fd = -1,
 		.mountinfo_fd = -1, .ctl_fd = -1, .lock_fd = -1,
 	};
-	err = hold_listen();
-	daemon_log_open("famfs-bpfd", isatty(2) || getenv("FAMFS_FOREGROUND"));
-	if (err >= 0)
+	daemon_log_open("famfs-bpfd", false);
+	err = take_fds(&w, &msg);
+	if (!err)
 		err = start(&w, &msg);
 	if (err) {
 		daemon_log(LOG_ERR, "cannot serve: %s", msg.text[0] ? msg.text : strerror(-err));
 		if (w.setup >= 0)
 			setup_send(w.setup, SETUP_FAILED, err, msg.text, -1);
 		/* A successor may do better; a first start leaves nothing. */
-		if (hold_get("state") < 0 || w.setup >= 0)
+		if (w.setup >= 0)
 			clean_up(&w);
 		return 1;
 	}

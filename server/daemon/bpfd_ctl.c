@@ -107,7 +107,7 @@ static int ctl_op_create(struct worker *w, const char *buf, size_t len, uint64_t
 	layout.nstrips = req.nstrips;
 	layout.nbuckets = req.nbuckets;
 	layout.seed = req.seed;
-	if (req.nstrips) {
+	if (req.nstrips && w->view.fs) {
 		pthread_rwlock_rdlock(&w->view.lock);
 		err = famfs_alloc_check_layout(w->view.fs->alloc, &layout, msg->text,
 					       sizeof(msg->text));
@@ -196,6 +196,8 @@ static void add_fs(struct json_object *o, struct view *v)
 	struct slotmap_stats slots;
 	struct famfs_ns_stats ns;
 
+	if (!v->fs)
+		return;		/* an orphan */
 	pthread_rwlock_rdlock(&v->lock);
 	famfs_alloc_stats(v->fs->alloc, &alloc);
 	famfs_ns_stats(v->fs->ns, &ns);

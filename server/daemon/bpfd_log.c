@@ -393,7 +393,7 @@ int view_refresh(struct view *v, bool handler)
 
 static void notify_all(struct view *v, struct session *s)
 {
-	uint64_t n = v->fs->played;
+	uint64_t n = v->fs ? v->fs->played : 0;
 
 	for (uint64_t i = 0; i < n; i++)
 		session_inval_inode(s, i + FAMFS_NODEID_FIRST);

@@ -235,7 +235,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	uint64_t unit, used;
 
 	(void)ino;
-	if (atomic_load(&v->phase) == VIEW_BOOT) {
+	if (atomic_load(&v->phase) == VIEW_BOOT || !v->fs) {
 		fuse_reply_statfs(req, &st);
 		return;
 	}

@@ -274,7 +274,8 @@ int view_getattr(struct view *v, uint64_t nodeid, struct stat *ret)
 	ret->st_gid = attr.gid;
 	ret->st_size = (off_t)attr.size;
 	ret->st_blocks = (blkcnt_t)((attr.allocated ? attr.allocated : attr.size) / 512);
-	ret->st_blksize = 4096;		/* what mappings are made of */
+	/* A hint for read and write sizes; mappings are of pages anyway. */
+	ret->st_blksize = v->fs ? (blksize_t)v->fs->super.alloc_unit : 4096;
 	ret->st_atime = v->state->mount_time;
 	ret->st_mtime = v->state->mount_time;
 	ret->st_ctime = v->state->mount_time;

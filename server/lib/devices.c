@@ -31,7 +31,7 @@ static void device_sys_link(dev_t rdev, const char *link, char *buf, size_t size
 		n = 0;
 	target[n] = '\0';
 	base = strrchr(target, '/');
-	snprintf(buf, size, "%s", base ? base + 1 : target);
+	snprintf(buf, size, "%.*s", (int)size - 1, base ? base + 1 : target);
 }
 
 static int device_sys_size(dev_t rdev, uint64_t *ret_size)

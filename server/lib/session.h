@@ -183,6 +183,7 @@ const struct session_init *session_init_exchange(const struct session *s);
 
 /** session_add_device() - register a DAX device. path: for the sentence only.
  *
+ * Waits a second for one that is in use. Not from a thread that answers requests.
  * Return: 0 and the id; -ENODEV not DAX, -ENXIO wrong driver, -EBUSY in use,
  * -ENOSPC too many, -EPERM, -EOPNOTSUPP, ...
  */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Neither is in the headers of Debian 12's kernel. */
@@ -26,6 +27,9 @@ struct fuse_backing_map {
 #ifndef FUSE_DEV_IOC_SYNC_INIT
 #define FUSE_DEV_IOC_SYNC_INIT		_IO(229, 3)
 #endif
+
+#define SESSION_BUSY_MS		1000
+#define SESSION_BUSY_STEP_MS	20
 
 int session_open_fuse(int *ret_fd, struct session_msg *msg)
 {
@@ -232,9 +236,15 @@ int session_add_device(int fuse_fd, int dev_fd, const char *path, uint32_t *ret_
 		.fd = dev_fd,
 		.flags = FUSE_BACKING_TYPE_IOMAP,
 	};
-	int id;
+	struct timespec pause = { .tv_nsec = SESSION_BUSY_STEP_MS * 1000000L };
+	int id, waited_ms = 0;
 
-	id = ioctl(fuse_fd, FUSE_DEV_IOC_BACKING_OPEN, &map);
+	/* A file system that was just unmounted has its device a little longer. */
+	while ((id = ioctl(fuse_fd, FUSE_DEV_IOC_BACKING_OPEN, &map)) < 0 && errno == EBUSY &&
+	       waited_ms < SESSION_BUSY_MS) {
+		nanosleep(&pause, NULL);
+		waited_ms += SESSION_BUSY_STEP_MS;
+	}
 	if (id < 0)
 		return session_device_failed(errno, path, msg);
 	*ret_id = (uint32_t)id;
