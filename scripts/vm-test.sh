@@ -52,8 +52,15 @@ GUEST
 } > "$W/repro.sh"
 chmod +x "$W/repro.sh"
 
+# Somebody outside the VM, who sees WORK and the backing files pmemN in it
+host=
+if [ -f "$TEST/host.sh" ]; then
+	TOP=$TOP timeout $((limit + boot)) bash "$TEST/host.sh" "$W" > "$W/host.log" 2>&1 &
+	host=$!
+fi
 rc=0
 (cd "$TOP" && tests/vm/boot.sh "${args[@]}" "$(cat "$W/guest.sh")") > "$W/tap" 2> "$W/stderr" < /dev/null || rc=$?
+[ -z "$host" ] || { kill "$host" 2>/dev/null || true; wait "$host" || true; }
 grep -av '^1\.\.' "$W/tap" || true
 plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$W/tap" | tail -n 1)
 n=$(grep -acE '^(not )?ok ' "$W/tap" || true)

@@ -182,9 +182,17 @@ static void add_negotiated(struct json_object *o, struct worker *w)
 
 static void add_requests(struct json_object *o, struct worker *w)
 {
+	struct json_object *list = json_object_new_object();
 	struct session_stats st;
+	char opcode[16];
 
 	session_stats(w->session, &st);
+	for (int i = 0; i < SESSION_OPCODES; i++) {
+		snprintf(opcode, sizeof(opcode), "%d", i);
+		if (st.opcode[i])
+			add_u64(list, opcode, st.opcode[i]);
+	}
+	json_object_object_add(o, "requests_by_opcode", list);
 	add_u64(o, "requests", st.requests);
 	add_u64(o, "mapping_upcalls", st.begins);
 	add_u64(o, "device_events", st.dev_events);
