@@ -103,16 +103,7 @@ fi
 # --- our own code
 mapfile -t C < <(git ls-files '*.c' '*.h')
 mapfile -t SH < <(git ls-files '*.sh' run .ci/run)
-# What clang-format would write, but for tabs that align comments and values, which the kernel
-# uses and clang-format 14 cannot keep
-squeeze() { sed -E 's/([^[:space:]])[[:space:]]+/\1 /g; s/[[:space:]]+$//'; }
-format() {
-	local f
-	for f in "${C[@]}"; do
-		diff --label "$f" --label "formatted" -U0 <(squeeze < "$f") <(clang-format "$f" | squeeze) || true
-	done
-}
-format | complain "clang-format"
+scripts/format.py --check "${C[@]}" 2>&1 | complain "format (scripts/format.py FILE... mends it)"
 # SC1091: sourced files are checked by themselves. SC2034: variables for who sources lib.sh.
 # SC2154: and those that it gives. SC2016: quoted for the shell in the VM. SC2015: A && B || C
 # where B cannot fail. SC2094: a file is compared with itself.

@@ -38,8 +38,7 @@
 
 static void m(const char *dev, const char *dir, const char *type, const char *opt)
 {
-	if (mount(dev, dir, type, 0, opt) && errno != EBUSY && errno != ENODEV &&
-	    errno != ENOENT)
+	if (mount(dev, dir, type, 0, opt) && errno != EBUSY && errno != ENODEV && errno != ENOENT)
 		fprintf(stderr, "vminit: mount %s on %s: %m\n", type, dir);
 }
 
@@ -48,7 +47,11 @@ static void mkdirs(const char *p)
 	char b[4096];
 	snprintf(b, sizeof b, "%s", p);
 	for (char *s = b + 1; *s; s++)
-		if (*s == '/') { *s = 0; mkdir(b, 0755); *s = '/'; }
+		if (*s == '/') {
+			*s = 0;
+			mkdir(b, 0755);
+			*s = '/';
+		}
 	mkdir(b, 0755);
 }
 
@@ -56,7 +59,8 @@ static void put(const char *file, const char *fmt, ...)
 {
 	va_list ap;
 	FILE *f = fopen(file, "w");
-	if (!f) return;
+	if (!f)
+		return;
 	va_start(ap, fmt);
 	vfprintf(f, fmt, ap);
 	va_end(ap);
@@ -84,7 +88,8 @@ int main(void)
 	m("proc", "/proc", "proc", 0);
 	m("sysfs", "/sys", "sysfs", 0);
 	m("devtmpfs", "/dev", "devtmpfs", 0);
-	mkdir("/dev/pts", 0755); mkdir("/dev/shm", 01777);
+	mkdir("/dev/pts", 0755);
+	mkdir("/dev/shm", 01777);
 	m("devpts", "/dev/pts", "devpts", 0);
 	m("tmpfs", "/dev/shm", "tmpfs", 0);
 	for (int i = 0; tmp[i]; i++)
@@ -95,7 +100,9 @@ int main(void)
 	m("bpf", "/sys/fs/bpf", "bpf", "mode=700");
 	m("cgroup2", "/sys/fs/cgroup", "cgroup2", 0);
 	m("fusectl", "/sys/fs/fuse/connections", "fusectl", 0);
-	mkdirs("/run/vm"); mkdirs("/run/lock"); mkdirs("/run/ndctl");
+	mkdirs("/run/vm");
+	mkdirs("/run/lock");
+	mkdirs("/run/ndctl");
 	if (!rd)
 		m("vm", "/run/vm", "9p", "trans=virtio,version=9p2000.L,msize=262144,access=any");
 	if (tree >= 0) {
@@ -103,7 +110,8 @@ int main(void)
 		/* still the same directory (no tmpfs above it)? then leave it */
 		if (stat(keep, &b) || fstat(tree, &a) || a.st_ino != b.st_ino) {
 			mkdirs(keep);
-			if (syscall(SYS_move_mount, tree, "", AT_FDCWD, keep, MOVE_MOUNT_F_EMPTY_PATH))
+			if (syscall(SYS_move_mount, tree, "", AT_FDCWD, keep,
+				    MOVE_MOUNT_F_EMPTY_PATH))
 				fprintf(stderr, "vminit: keep %s: %m\n", keep);
 		}
 		close(tree);
@@ -127,9 +135,11 @@ int main(void)
 				snprintf(p, sizeof p, "/dev/vport%dp1", k);
 				out = open(p, O_WRONLY | O_CLOEXEC);
 				snprintf(p, sizeof p, "/dev/vport%dp2", k);
-				if (out >= 0) sp = open(p, O_WRONLY | O_CLOEXEC);
+				if (out >= 0)
+					sp = open(p, O_WRONLY | O_CLOEXEC);
 			}
-			if (out < 0) nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, 0);
+			if (out < 0)
+				nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, 0);
 		}
 	put("/run/vm/started", "%.6f %.6f\n", t0, up());
 	pid_t pid = fork();
@@ -140,9 +150,13 @@ int main(void)
 			in = out = open("/dev/ttyS0", O_RDWR);
 			ioctl(in, TIOCSCTTY, 0);
 		}
-		if (out < 0) out = 2;
-		dup2(in, 0); dup2(out, 1); dup2(out, 2);
-		if (!keep || chdir(keep)) chdir("/");
+		if (out < 0)
+			out = 2;
+		dup2(in, 0);
+		dup2(out, 1);
+		dup2(out, 2);
+		if (!keep || chdir(keep))
+			chdir("/");
 		execl("/bin/bash", "bash", cmd, (char *)0);
 		_exit(127);
 	}
@@ -150,20 +164,28 @@ int main(void)
 	for (;;) {
 		int s;
 		pid_t p = wait(&s);
-		if (p == pid) { st = WIFEXITED(s) ? WEXITSTATUS(s) : 128 + WTERMSIG(s); break; }
-		if (p < 0 && errno == ECHILD) break;
+		if (p == pid) {
+			st = WIFEXITED(s) ? WEXITSTATUS(s) : 128 + WTERMSIG(s);
+			break;
+		}
+		if (p < 0 && errno == ECHILD)
+			break;
 	}
 	{
 		int n = klogctl(10, 0, 0);
 		char *b = n > 0 ? malloc(n + 1) : 0;
 		if (b && (n = klogctl(3, b, n)) > 0) {
 			FILE *f = fopen("/run/vm/dmesg", "w");
-			if (f) { fwrite(b, 1, n, f); fclose(f); }
+			if (f) {
+				fwrite(b, 1, n, f);
+				fclose(f);
+			}
 		}
 	}
 	if (sp >= 0)
 		dprintf(sp, "%d\n%.9f %.9f %.9f\n", st, t0, t1, up());
 	sync();
 	reboot(RB_AUTOBOOT);
-	for (;;) pause();
+	for (;;)
+		pause();
 }
