@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kernel-build.sh ci|debug|off: print the directory of the built kernel (vmlinux.pvh).
+# kernel-build.sh ci|debug|off [--objects]: print the directory of the built kernel
+# (vmlinux.pvh); --objects: even if there is one, also bring source and objects up to date.
+# kernel-build.sh source: only apply the patches, and print the directory of the source.
 #
 # One patched source tree ($KSRC) and one object directory a flavour, in the cache. When
 # the patches change, only files whose content changes are touched, so that make rebuilds
@@ -9,13 +11,15 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
-FLAVOUR=${1:?usage: kernel-build.sh ci|debug|off}
+FLAVOUR=${1:?usage: kernel-build.sh ci|debug|off|source [--objects]}
+OBJECTS=${2:-}
 P=$TOP/kernel-patches
 C=$P/config
 case $FLAVOUR in
 ci)	frags=("$C/vm.config" "$C/fuse-iomap.config") objects=4700;;
 debug)	frags=("$C/vm.config" "$C/debug.config" "$C/fuse-iomap.config") objects=4900;;
 off)	frags=("$C/vm.config" "$C/off.config") objects=4700;;
+source)	frags=() objects=0;;
 *)	die "unknown kernel '$FLAVOUR': ci, debug or off";;
 esac
 
@@ -25,7 +29,7 @@ VERSION=$(kernel_version "$SRC")
 # What a patch carries besides its diff (dates, hashes) does not count
 patch_sum() { [ ${#patches[@]} = 0 ] || sed -e '/^From /d' -e '/^Date: /d' -e '/^index /d' "${patches[@]}" | sha256sum | cut -c1-16; }
 PSUM=$(patch_sum)
-KEY=$VERSION-$FLAVOUR-$({ echo "$PSUM"; cat "${frags[@]}"; gcc --version | head -n 1; } | sha256sum | cut -c1-16)
+KEY=$VERSION-$FLAVOUR-$({ echo "$PSUM"; cat /dev/null "${frags[@]}"; gcc --version | head -n 1; } | sha256sum | cut -c1-16)
 OUT=$CACHE/kernels/$KEY
 OBJ=$CACHE/obj-$FLAVOUR
 
@@ -95,11 +99,13 @@ configure() {
 
 build() {
 	local log=$LOGS/kernel-$FLAVOUR.log pid total
-	[ ! -f "$OUT/vmlinux.pvh" ] || return 0
+	[ ! -f "$OUT/vmlinux.pvh" ] || [ -n "$OBJECTS" ] || return 0
 	apply
 	# Another flavour of the same tree differs in few options
 	if [ ! -d "$OBJ" ] && [ "$FLAVOUR" = off ] && [ -f "$CACHE/obj-ci/vmlinux" ]; then
-		cp -a "$CACHE/obj-ci" "$OBJ"
+		say "starting from the objects of the ci kernel"
+		mkdir "$OBJ"
+		cp -a "$CACHE/obj-ci/." "$OBJ/"
 		rm -f "$OBJ/.frag"
 	fi
 	mkdir -p "$OBJ"
@@ -126,6 +132,11 @@ build() {
 		tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
 }
 
-locked build >&2
+if [ "$FLAVOUR" = source ]; then
+	locked apply >&2
+	echo "$KSRC"
+	exit 0
+fi
+[ -f "$OUT/vmlinux.pvh" ] && [ -z "$OBJECTS" ] || locked build >&2
 touch "$OUT"
 echo "$OUT"

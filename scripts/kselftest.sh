@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 B=${BUILD:-$TOP/build}
 T=$KSRC/tools/testing/selftests
-[ -f "$T/filesystems/fuse/fuse_iomap_test.c" ] || die "no patched source in $KSRC: ./run kernel first"
+"$TOP/scripts/kernel-build.sh" source > /dev/null
 mkdir -p "$B/kinc/linux"
 cp "$KSRC/include/uapi/linux/fuse.h" "$B/kinc/linux/"
 run_logged kselftest gcc -Wall -O2 -g -isystem "$B/kinc" -I"$T" \

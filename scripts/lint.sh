@@ -12,7 +12,8 @@ cd "$TOP"
 EACH=
 [ "${1:-}" != --each-patch ] || EACH=1
 BAD=0
-"$TOP/scripts/kernel-build.sh" ci > /dev/null
+"$TOP/scripts/kernel-build.sh" ci --objects > /dev/null
+"$TOP/scripts/kernel-build.sh" off --objects > /dev/null
 SRC=$("$TOP/scripts/kernel-source.sh")
 OBJ=$CACHE/obj-ci
 P=$TOP/kernel-patches
@@ -54,7 +55,6 @@ done | complain "the series is complete"
 
 # Sparse: no line that the unpatched tree does not give. Debian 12's needs the define.
 sparse_of() { # SOURCE OBJECT_DIR
-	touch "$1"/fs/fuse/*.c "$1/fs/dax.c" "$1"/drivers/dax/*.c 2>/dev/null || true
 	make -s -C "$1" O="$2" ARCH=x86_64 -j"$JOBS" C=2 CF=-D__typeof_unqual__=__typeof__ "${TOUCHED[@]}" 2>&1 |
 		grep -E '(warning|error):' | sed -E "s|^$1/||; s|^[./]*||; s/:[0-9]+:[0-9]+:/:/" | sort -u || true
 }
@@ -62,16 +62,15 @@ sparse() {
 	local ref
 	ref=$CACHE/sparse-$(kernel_version "$SRC").txt
 	if [ ! -f "$ref" ]; then
-		# The pristine files, compiled in the patched tree's surroundings
-		local t=$CACHE/sparse-tree
-		rm -rf "$t" "$CACHE/sparse-obj"
-		mkdir -p "$CACHE/sparse-obj"
-		cp -a "$SRC" "$t"
-		cp "$OBJ/.config" "$CACHE/sparse-obj/"
-		make -s -C "$t" O="$CACHE/sparse-obj" ARCH=x86_64 olddefconfig prepare > "$LOGS/sparse-prepare.log" 2>&1
-		sparse_of "$t" "$CACHE/sparse-obj" > "$ref.tmp"
+		local t=$CACHE/sparse-obj
+		rm -rf "$t"
+		mkdir "$t"
+		cp "$OBJ/.config" "$t/"
+		make -s -C "$SRC" O="$t" ARCH=x86_64 -j"$JOBS" olddefconfig prepare > "$LOGS/sparse-prepare.log" 2>&1 ||
+			{ tail -n 5 "$LOGS/sparse-prepare.log"; return; }
+		sparse_of "$SRC" "$t" > "$ref.tmp"
 		mv "$ref.tmp" "$ref"
-		rm -rf "$t" "$CACHE/sparse-obj"
+		rm -rf "$t"
 	fi
 	sparse_of "$KSRC" "$OBJ" | comm -13 "$ref" -
 }
@@ -82,23 +81,32 @@ w1() { # OBJECT_DIR
 	make -s -C "$KSRC" O="$1" ARCH=x86_64 -j"$JOBS" W=1 "${TOUCHED[@]}" 2>&1 | grep -E 'warning:|error:' || true
 }
 locked w1 "$OBJ" | complain "W=1, options on"
-if [ -d "$CACHE/obj-off" ]; then
-	locked w1 "$CACHE/obj-off" | complain "W=1, options off"
-	off_symbols() {
-		# With the options off, the objects have the symbols of the unpatched tree
+locked w1 "$CACHE/obj-off" | complain "W=1, options off"
+# With the options off, the objects have the symbols of the unpatched tree
+symbols() { # OBJECT_DIR
+	local o
+	cd "$1/fs/fuse"
+	for o in *.o; do
+		nm "$o" | sed -E "s/^.{17}//; s/\.[0-9]+$//; s|^|$o |" | sort
+	done
+}
+off_symbols() {
+	local ref
+	ref=$CACHE/off-$(kernel_version "$SRC").nm
+	if [ ! -f "$ref" ]; then
 		local t=$CACHE/off-ref
-		if [ ! -f "$t.nm" ]; then
-			rm -rf "$t"
-			cp -a "$CACHE/obj-off" "$t"
-			make -s -C "$SRC" O="$t" ARCH=x86_64 -j"$JOBS" fs/fuse/ > "$LOGS/off-ref.log" 2>&1 || { tail -n 5 "$LOGS/off-ref.log"; return; }
-			symbols "$t" > "$t.nm"
-			rm -rf "$t"
-		fi
-		symbols "$CACHE/obj-off" | diff "$t.nm" - || true
-	}
-	symbols() { (cd "$1/fs/fuse" && for o in *.o; do nm "$o" | sed -E "s/^[0-9a-f ]{17}//; s/\.[0-9]+$//" | sort | sed "s|^|$o |"; done); }
-	locked off_symbols | complain "options off: the symbols of fs/fuse are those of the unpatched tree"
-fi
+		rm -rf "$t"
+		mkdir "$t"
+		cp "$CACHE/obj-off/.config" "$t/"
+		make -s -C "$SRC" O="$t" ARCH=x86_64 -j"$JOBS" olddefconfig prepare fs/fuse/ > "$LOGS/off-ref.log" 2>&1 ||
+			{ tail -n 5 "$LOGS/off-ref.log"; return; }
+		(symbols "$t") > "$ref.tmp"
+		mv "$ref.tmp" "$ref"
+		rm -rf "$t"
+	fi
+	(symbols "$CACHE/obj-off") | diff "$ref" - || true
+}
+locked off_symbols | complain "options off: the symbols of fs/fuse are those of the unpatched tree"
 
 # --- our own code
 mapfile -t C < <(git ls-files '*.c' '*.h')
