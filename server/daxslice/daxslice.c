@@ -15,6 +15,7 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,6 +48,26 @@ struct server {
 	int mnt_fd;
 	sigset_t signals;
 };
+
+/* To stderr while somebody looks at it, then to the log. */
+static bool in_background;
+
+static void say(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(int level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (in_background) {
+		vsyslog(level, fmt, ap);
+	} else {
+		fputs("daxslice: ", stderr);
+		vfprintf(stderr, fmt, ap);
+		fputc('\n', stderr);
+	}
+	va_end(ap);
+}
 
 /* ---- the directory ---- */
 
@@ -230,10 +252,10 @@ static void server_dev_event(void *userdata, const struct fuse_iomap_dev_event_i
 		if (s->table.devices[i].id == in->dev)
 			path = s->table.devices[i].path;
 	if (in->flags & FUSE_IOMAP_DEV_REMOVED)
-		fprintf(stderr, "daxslice: %s was removed; files on it give EIO\n", path);
+		say(LOG_ERR, "%s was removed; files on it give EIO", path);
 	else
-		fprintf(stderr, "daxslice: %s failed at %llu, %llu bytes\n", path,
-			(unsigned long long)in->offset, (unsigned long long)in->length);
+		say(LOG_ERR, "%s failed at %llu, %llu bytes", path,
+		    (unsigned long long)in->offset, (unsigned long long)in->length);
 }
 
 /* ---- devices ---- */
@@ -402,6 +424,21 @@ static int server_watch_signals(struct server *s)
 	return 0;
 }
 
+/* The parent may go, and whoever waits for the end of its output, too. */
+static int leave_terminal(int ready_fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
+	    write(ready_fd, "", 1) != 1)
+		return -1;
+	openlog("daxslice", LOG_PID, LOG_DAEMON);
+	in_background = true;
+	close(null);
+	close(ready_fd);
+	return chdir("/");
+}
+
 /* ready_fd: gets one byte once the mount is there; -1 in the foreground. */
 static int server_run(struct server *s, bool bpf, int ready_fd)
 {
@@ -418,20 +455,18 @@ static int server_run(struct server *s, bool bpf, int ready_fd)
 	if (!err)
 		err = server_watch_signals(s);
 	if (err) {
-		fprintf(stderr, "daxslice: %s\n", msg.text[0] ? msg.text : strerror(-err));
+		say(LOG_ERR, "%s", msg.text[0] ? msg.text : strerror(-err));
 		return 1;
 	}
 	/* Or the mount would live for as long as we hold it. */
 	close(s->mnt_fd);
 	s->mnt_fd = -1;
-	if (ready_fd >= 0 && write(ready_fd, "", 1) != 1)
+	if (ready_fd >= 0 && leave_terminal(ready_fd))
 		return 1;
-	if (ready_fd >= 0)
-		close(ready_fd);
 
 	err = session_wait(s->session);
 	if (err)
-		fprintf(stderr, "daxslice: reading /dev/fuse: %s\n", strerror(-err));
+		say(LOG_ERR, "reading /dev/fuse: %s", strerror(-err));
 	return err ? 1 : 0;
 }
 
@@ -446,8 +481,7 @@ static int background(int *ret_ready_fd)
 	pid_t pid;
 
 	if (pipe2(pipe_fd, O_CLOEXEC) || (pid = fork()) < 0) {
-		fprintf(stderr, "daxslice: cannot go to the background: %s\n",
-			strerror(errno));
+		say(LOG_ERR, "cannot go to the background: %s", strerror(errno));
 		return 1;
 	}
 	if (pid) {
@@ -516,12 +550,12 @@ int main(int argc, char **argv)
 	}
 
 	if (table_read(argv[optind], &server.table, msg)) {
-		fprintf(stderr, "daxslice: %s\n", msg);
+		say(LOG_ERR, "%s", msg);
 		return 1;
 	}
 	server.mountpoint = realpath(argv[optind + 1], NULL);
 	if (!server.mountpoint) {
-		fprintf(stderr, "daxslice: %s: %s\n", argv[optind + 1], strerror(errno));
+		say(LOG_ERR, "%s: %s", argv[optind + 1], strerror(errno));
 		ret = 1;
 	} else {
 		clock_gettime(CLOCK_REALTIME, &server.started);

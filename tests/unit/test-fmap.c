@@ -485,12 +485,14 @@ static void hostile_slots_end_in_an_answer(void **state)
 
 	rnd_state = 42;
 	for (int round = 0; round < 300000; round++) {
+		uint64_t raw[sizeof(struct slotmap_record) / 8];
 		struct slotmap_record r;
 		struct famfs_run run;
 		int ret;
 
-		for (size_t i = 0; i < sizeof(r) / 8; i++)
-			((uint64_t *)&r)[i] = rnd() >> rnd_below(64);
+		for (size_t i = 0; i < sizeof(raw) / 8; i++)
+			raw[i] = rnd() >> rnd_below(64);
+		memcpy(&r, raw, sizeof(raw));
 		r.nr_ext %= FAMFS_MAX_EXTENTS + 1;
 		r.slot.type = (uint8_t)rnd_below(6);
 		r.slot.generation = GENERATION;
