@@ -83,7 +83,8 @@ def write_group(out, top, group, total):
                 shutil.copy(os.path.join(top, name, dev["file"]),
                             os.path.join(data, "%s.%d.tar.zst" % (name, i)))
                 sizes.append(dev["logical_size"] + SLACK)
-            with open(os.path.join(data, name + ".list"), "w", encoding="utf-8") as f:
+            # One character of their paths is one byte on media.
+            with open(os.path.join(data, name + ".list"), "w", encoding="latin-1") as f:
                 for line in files(name, expect):
                     f.write("%s %d %s\n" % line)
             order.write("%s %d\n" % (name, len(expect["devices"])))
