@@ -133,7 +133,7 @@ build() {
 }
 
 if [ "$FLAVOUR" = source ]; then
-	locked apply >&2
+	[ "$(cat "$KSRC/.patched" 2>/dev/null)" = "$VERSION $PSUM" ] || locked apply >&2
 	echo "$KSRC"
 	exit 0
 fi
