@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=1 pmem=5G,5G,2G kernel=ci,debug timeout=300
+# vm: mem=2G cpus=1 pmem=5G,5G,2G kernel=ci,debug timeout=400
 # mkfs.famfs, famfs fsck by device, famfs dev: messages, exit codes, lines that scripts
 # parse, and that nothing is left mounted, bound or running.
 . ../lib.sh
@@ -107,6 +107,35 @@ done
 fails "a device below 4 GiB" 2 "unsupported memory device size (<4GiB)" mkfs.famfs "$SMALL"
 is "mkfs prints the device's size" "$(mkfs.famfs -f "$BLOCK" | awk '/^devsize:/ { print $2 }')" \
 	"$(blockdev --getsize64 "$BLOCK")"
+
+# ---- killed, and the device taken away, while mkfs is at work: a log of 1 GiB lasts ----
+wait_for_log() {
+	local i
+	for ((i = 0; i < 300; i++)); do
+		! findmnt -S "$1" > /dev/null || return 1
+		[ "$(awk '$1 == "State:" { print $2 }' "/proc/$2/status" 2>/dev/null)" = R ] && [ "$i" -gt 5 ] && return
+		sleep 0.1
+	done
+}
+mkfs.famfs -f -k $CHAR > /dev/null
+mkfs.famfs -l 1g $CHAR > /dev/null 2>&1 &
+pid=$!
+wait_for_log $CHAR $pid
+kill -9 $pid
+wait $pid 2>/dev/null
+is "mkfs was killed at work" $? 137
+sleep 1
+check "mkfs after a kill -9 of mkfs" mkfs.famfs -f $CHAR
+check "nothing is left" left_nothing $CHAR
+mkfs.famfs -f -l 1g $CHAR > "$WORK/out" 2>&1 &
+pid=$!
+wait_for_log $CHAR $pid
+echo "${CHAR#/dev/}" > /sys/bus/dax/drivers/fsdev_dax/unbind
+wait $pid
+is "mkfs of a device that is taken away: exit code 2" $? 2
+check "and a sentence" grep -q "cannot access the memory of $CHAR" "$WORK/out"
+check "the device can be had again" famfs dev bind $CHAR
+check "mkfs of it" mkfs.famfs -f $CHAR
 
 # ---- another host's ----
 mv /opt/famfs/system_uuid /opt/famfs/old 2>/dev/null || { mount -t tmpfs none /opt; mkdir -p /opt/famfs; }
