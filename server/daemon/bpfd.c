@@ -730,14 +730,15 @@ static int start(struct worker *w, struct session_msg *msg)
 		err = again ? adopt_start(w, msg) : first_start(w, msg);
 	if (!err)
 		err = ctl_listen(w, msg);
-	if (!err)
-		err = -pthread_create(&w->waiter, NULL, wait_thread, w);
 	if (err)
 		return err;
 
+	/* Threads that are made from here on have none to begin with. */
 	prctl(PR_SET_DUMPABLE, 0);
 	drop_privileges(NULL);
-	err = ctl_start(w, msg);
+	err = -pthread_create(&w->waiter, NULL, wait_thread, w);
+	if (!err)
+		err = ctl_start(w, msg);
 	return err ? err : announce(w, msg);
 }
 

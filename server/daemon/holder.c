@@ -37,10 +37,10 @@
 #include "daemon_log.h"
 #include "hold.h"
 
-/* Restarts: 50 ms after the first death, doubling; from the start after a quiet time. */
+/* Restarts: 50 ms after the first death, doubling; anew once a worker served so long. */
 #define BACKOFF_MIN_MS	50
 #define BACKOFF_MAX_MS	5000
-#define BACKOFF_QUIET_MS 10000
+#define BACKOFF_QUIET_MS 1000
 
 #define NOTIFY_MAX	4096
 
@@ -57,7 +57,7 @@ static struct {
 	int notify_fd;
 	int signal_fd;
 	pid_t worker;			/* 0: none */
-	int64_t started_ms;
+	int64_t ready_ms;		/* when the worker said so, 0: not yet */
 	int64_t restart_ms;		/* when to start it, if there is none */
 	int backoff_ms;
 	bool ready;
@@ -167,7 +167,7 @@ static void worker_start(void)
 {
 	pid_t pid;
 
-	holder.started_ms = now_ms();
+	holder.ready_ms = 0;
 	pid = fork();
 	if (!pid)
 		worker_exec();
@@ -181,9 +181,9 @@ static void worker_start(void)
 
 static void worker_schedule(void)
 {
-	int64_t lived = now_ms() - holder.started_ms;
+	bool quiet = holder.ready_ms && now_ms() - holder.ready_ms > BACKOFF_QUIET_MS;
 
-	if (lived > BACKOFF_QUIET_MS || !holder.backoff_ms)
+	if (quiet || !holder.backoff_ms)
 		holder.backoff_ms = BACKOFF_MIN_MS;
 	else if (holder.backoff_ms < BACKOFF_MAX_MS / 2)
 		holder.backoff_ms *= 2;
@@ -271,9 +271,11 @@ static void notify_line(const char *line, const char **ret_name, bool *ret_store
 		stop(false);
 	else if (sscanf(line, "X_FAMFS_SB=%u:%u", &maj, &min) == 2)
 		holder.sb = makedev(maj, min);
-	else if (!strcmp(line, "READY=1") && !holder.ready) {
+	else if (!strcmp(line, "READY=1")) {
+		holder.ready_ms = now_ms();
+		if (!holder.ready)
+			drop_privileges();
 		holder.ready = true;
-		drop_privileges();
 	}
 }
 

@@ -24,6 +24,9 @@ static const struct {
 	{ "rw",		0,			MOUNT_ATTR_RDONLY },
 	{ "nosuid",	MOUNT_ATTR_NOSUID,	0 },
 	{ "suid",	0,			MOUNT_ATTR_NOSUID },
+	/* mount(8) keeps to itself what is its own default. */
+	{ "allow_suid",	0,			MOUNT_ATTR_NOSUID },
+	{ "allow_dev",	0,			MOUNT_ATTR_NODEV },
 	{ "nodev",	MOUNT_ATTR_NODEV,	0 },
 	{ "dev",	0,			MOUNT_ATTR_NODEV },
 	{ "noexec",	MOUNT_ATTR_NOEXEC,	0 },
@@ -193,8 +196,7 @@ static int parse_word(const char *name, const char *value, bool sloppy,
 		return 0;
 	}
 	if (!value && parse_attr(name, o)) {
-		if (!strcmp(name, "suid") || !strcmp(name, "nosuid"))
-			o->suid = name[0] == 's';
+		o->suid = o->attr_clear & MOUNT_ATTR_NOSUID;
 		return 0;
 	}
 	err = parse_ours(name, value, o, msg);

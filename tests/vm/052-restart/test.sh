@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: mem=2G cpus=2 pmem=5G kernel=ci,debug timeout=400
+# kill -9 of the worker under faults, reads, writes and lookups, 20 times, and 10 times
+# more before its successor is ready: nothing fails, nothing hangs.
+. ../lib.sh
+. ../daemon.sh
+
+make_fsdev 0
+DEV=$FSDEV
+make_fs "$DEV"
+mounted
+famfs mkdir $M/d > /dev/null || bail "mkdir"
+for n in 1 2 3 4 5 6 7 8; do famfs creat -s 4m $M/d/f$n > /dev/null || bail "creat"; done
+head -c 4M /dev/urandom > /tmp/pattern
+for n in 1 2; do dd if=/tmp/pattern of=$M/d/f$n bs=1M conv=notrunc status=none; done
+
+seconds=60
+[ "$KFLAVOUR" = ci ] || seconds=200
+python3 load.py $M/d /tmp/pattern $seconds > /tmp/load 2> /tmp/load.err &
+load=$!
+sleep 3
+holder=$(pidof famfs-holder)
+
+# starts: of workers so far, as the one that is there says; empty while there is none
+starts() { timeout 60 famfs status $M 2>/dev/null | sed -n 's/^ *"starts":\([0-9]*\),$/\1/p'; }
+# killed: kill the worker if there is one
+killed() {
+	local pid
+	pid=$(pidof famfs-bpfd)
+	[ -n "$pid" ] && kill -9 "$pid" 2>/dev/null
+}
+kills=0
+last=$(starts)
+is "it starts with one" "$last" 1
+for ((i = 0; i < 20; i++)); do
+	killed && kills=$((kills + 1))
+	# until the next one serves
+	for ((j = 0; j < 600; j++)); do
+		now=$(starts)
+		[ -n "$now" ] && [ "$now" -gt "$last" ] && break
+		sleep 0.1
+	done
+	last=$now
+done
+is "20 workers were killed" $kills 20
+is "and replaced" "$last" 21
+
+# Before it is ready: as soon as the process is there
+early=0
+for ((i = 0; i < 200 && early < 10; i++)); do
+	killed && early=$((early + 1))
+	for ((j = 0; j < 400; j++)); do pidof famfs-bpfd > /dev/null && break; sleep 0.02; done
+done
+is "10 more were killed as soon as they were there" $early 10
+wait $load
+
+echo "# worker, operations, failures, longest in ms:"
+sed 's/^/# /' /tmp/load /tmp/load.err | head -n 30
+is "nobody hung" "$(grep -c hung /tmp/load)" 0
+is "all reported" "$(wc -l < /tmp/load)" 9
+is "nothing failed" "$(awk '{ n += $3 } END { print n + 0 }' /tmp/load)" 0
+at_least "there was load" "$(awk '{ n += $2 } END { print n + 0 }' /tmp/load)" 1000
+is "the holder is the same" "$(pidof famfs-holder)" "$holder"
+for ((j = 0; j < 300; j++)); do [ -n "$(starts)" ] && break; sleep 0.1; done
+check "appending goes on" famfs creat -s 2m $M/d/new
+check "and is seen" test -f $M/d/new
+check "data are what they were" cmp /tmp/pattern $M/d/f1
+is "one program" "$("$BPFTOOL" struct_ops show | grep -c fuse_iomap)" 1
+pid=$(worker)
+is "no mapping was asked of a server" "$(counter "$pid" upcall)" 0
+is "none was rejected" "$(rejects "$pid")" 0
+
+# Unmounted while there is no worker
+killed
+check "umount without a worker" umount $M
+nothing_left "afterwards"
+given_back "afterwards"
+done_testing

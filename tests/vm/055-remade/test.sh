@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: mem=2G cpus=2 pmem=5G kernel=ci,debug timeout=200
+# Another host makes a new file system on the memory under our mount: host.sh writes into
+# the backing file. Everything of the old one answers EIO and SIGBUS until it is unmounted;
+# nobody reads or writes the new one's files through it.
+. ../lib.sh
+. ../daemon.sh
+
+make_fsdev 0
+DEV=$FSDEV
+make_fs "$DEV"
+mounted
+famfs mkdir $M/d > /dev/null
+for n in 1 2 3; do famfs creat -s 4m $M/d/f$n > /dev/null || bail "creat"; done
+for n in 1 2 3; do head -c 4M /dev/zero | tr '\0' $n | dd of=$M/d/f$n bs=1M conv=notrunc status=none; done
+
+cat > /tmp/map.py <<'PY'
+import mmap, os, signal, sys
+fd = os.open("/mnt/famfs/d/f1", os.O_RDWR)
+m = mmap.mmap(fd, 4 << 20)
+m[0] = m[0]
+m[4096] = m[4096]
+print("mapped", flush=True)
+sys.stdin.readline()
+def touch(at):
+    pid = os.fork()
+    if not pid:
+        m[at]
+        os._exit(0)
+    st = os.waitpid(pid, 0)[1]
+    return "SIGBUS" if os.WIFSIGNALED(st) and os.WTERMSIG(st) == signal.SIGBUS else "bytes"
+print(touch(0), touch(4096), touch(3 << 20), flush=True)
+try:
+    os.pread(fd, 10, 0)
+    print("bytes")
+except OSError as e:
+    print(e.strerror)
+try:
+    os.pwrite(fd, b"x", 0)
+    print("written")
+except OSError as e:
+    print(e.strerror)
+PY
+mkfifo /tmp/go
+python3 /tmp/map.py < /tmp/go > /tmp/map.out 2>&1 &
+mapper=$!
+exec 8> /tmp/go
+for ((i = 0; i < 200; i++)); do grep -q mapped /tmp/map.out && break; sleep 0.1; done
+is "a file is mapped" "$(cat /tmp/map.out)" mapped
+old=$(status uuid)
+
+# Where the device begins in the backing file, and what is to be written there
+base=$(($(cat /sys/bus/nd/devices/dax*/resource | grep -v '^0x0$' | head -n 1) - $(cat /sys/bus/nd/devices/region0/resource)))
+echo "$base $(cat /sys/bus/dax/devices/"${DEV##*/}"/size)" > "$WORK/remake"
+for ((i = 0; i < 300; i++)); do [ -e "$WORK/remade" ] && break; sleep 0.1; done
+check "the host made a new file system" test -e "$WORK/remade"
+for ((i = 0; i < 100; i++)); do [ "$(status state)" = dead ] && break; sleep 0.1; done
+is "the daemon noticed" "$(status state)" dead
+sleep 0.5
+check "and said so" bash -c "dmesg | grep -q 'file system is dead, unmount it'"
+echo >&8
+exec 8>&-
+wait $mapper
+is "mapped and unmapped pages: SIGBUS" "$(sed -n 2p /tmp/map.out)" "SIGBUS SIGBUS SIGBUS"
+is "read: EIO" "$(sed -n 3p /tmp/map.out)" "Input/output error"
+is "write: EIO" "$(sed -n 4p /tmp/map.out)" "Input/output error"
+fails "a file that was not open" 1 "Input/output error" cat $M/d/f2
+fails "listing" - "Input/output error" ls $M/d
+fails "a missing name" - "Input/output error" stat $M/d/none
+fails "appending" 1 "made anew" famfs mkdir $M/x
+kill -9 "$(worker)"
+sleep 2
+fails "it stays so after a restart" - "Input/output error" ls $M/d
+check "umount" umount $M
+nothing_left "afterwards"
+mounted
+is "the new file system can be mounted" "$([ "$(status uuid)" != "$old" ] && echo other)" other
+is "its file has its own bytes" "$(head -c 4 $M/new)" nnnn
+umount $M
+done_testing
