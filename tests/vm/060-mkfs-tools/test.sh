@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=1 pmem=5G,5G,2G kernel=ci,debug timeout=400
+# vm: mem=2G cpus=1 pmem=5G,5G,2G kernel=ci timeout=400
 # mkfs.famfs, famfs fsck by device, famfs dev: messages, exit codes, lines that scripts
 # parse, and that nothing is left mounted, bound or running.
 . ../lib.sh
