@@ -30,7 +30,7 @@ check "a partition is made" addpart "$PMEM" 1 32768 1048576
 A=$BUILD/tests/vm/adversary
 # Every kind by every way of access; where everything is slow, by two of them
 quick=() fsdev=316 partition=309
-[ "$KFLAVOUR" = ci ] || { quick=(-q); fsdev=121; partition=114; }
+[ "$KFLAVOUR" = ci ] || { quick=(-q); fsdev=120; partition=113; }
 results refused 28 "$A/refused"
 results fsdev "$fsdev" "$A/adversary" "${quick[@]}" "$FSDEV" /sys/bus/dax/drivers/fsdev_dax "${FSDEV#/dev/}"
 results partition "$partition" "$A/adversary" "${quick[@]}" "${PMEM}p1"
