@@ -101,12 +101,17 @@ build() {
 	local log=$LOGS/kernel-$FLAVOUR.log pid total
 	[ ! -f "$OUT/vmlinux.pvh" ] || [ -n "$OBJECTS" ] || return 0
 	apply
-	# Another flavour of the same tree differs in few options
+	# The off kernel differs from the ci kernel in few files. Its objtool must not look new,
+	# or all is compiled again: the commands that made it name the object directory.
 	if [ ! -d "$OBJ" ] && [ "$FLAVOUR" = off ] && [ -f "$CACHE/obj-ci/vmlinux" ]; then
 		say "starting from the objects of the ci kernel"
-		mkdir "$OBJ"
-		cp -a "$CACHE/obj-ci/." "$OBJ/"
-		rm -f "$OBJ/.frag"
+		rm -rf "$OBJ.tmp"
+		mkdir "$OBJ.tmp"
+		cp -a "$CACHE/obj-ci/." "$OBJ.tmp/"
+		find "$OBJ.tmp/tools" -name '.*.cmd' -print0 | xargs -0 sed -i \
+			-e "s|$(realpath "$CACHE/obj-ci")/|$OBJ/|g" -e "s|$CACHE/obj-ci/|$OBJ/|g"
+		rm -f "$OBJ.tmp/.frag" "$OBJ.tmp/.total"
+		mv "$OBJ.tmp" "$OBJ"
 	fi
 	mkdir -p "$OBJ"
 	configure
