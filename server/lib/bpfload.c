@@ -78,9 +78,11 @@ static size_t table_bytes(uint32_t count, size_t size)
 	return (count * size + page - 1) & ~(page - 1);
 }
 
-static void table_unmap(void *table, uint32_t count, size_t size)
+static void table_unmap(const struct bpfload *b, void *table, uint32_t count, size_t size)
 {
-	if (table)
+	if (!b->writable)
+		free(table);
+	else if (table)
 		munmap(table, table_bytes(count, size));
 }
 
@@ -88,9 +90,9 @@ void bpfload_free(struct bpfload *b)
 {
 	if (!b)
 		return;
-	table_unmap(b->slots, b->config.nr_slots, sizeof(*b->slots));
-	table_unmap(b->reserved, b->config.nr_reserved, sizeof(*b->reserved));
-	table_unmap(b->extents, b->config.nr_extents, sizeof(*b->extents));
+	table_unmap(b, b->slots, b->config.nr_slots, sizeof(*b->slots));
+	table_unmap(b, b->reserved, b->config.nr_reserved, sizeof(*b->reserved));
+	table_unmap(b, b->extents, b->config.nr_extents, sizeof(*b->extents));
 	famfs_bpf__destroy(b->skel);
 	for (int i = 0; i < BPFLOAD_NR_FDS; i++)
 		if (b->fd[i] >= 0)
@@ -98,13 +100,34 @@ void bpfload_free(struct bpfload *b)
 	free(b);
 }
 
+/* The kernel does not map a BPF map through a read-only fd: take a copy. */
+static int table_copy(int fd, uint32_t count, size_t size, void **ret)
+{
+	uint32_t batch, n = count, *key = calloc(count, sizeof(*key));
+	void *p = calloc(count, size);
+	int err = p && key ? 0 : -ENOMEM;
+
+	if (!err)
+		err = bpf_map_lookup_batch(fd, NULL, &batch, key, p, &n, NULL);
+	free(key);
+	/* ENOENT: that was the end of the table. */
+	if (err && err != -ENOENT) {
+		free(p);
+		return err;
+	}
+	*ret = p;
+	return 0;
+}
+
 static int table_map(const struct bpfload *b, enum bpfload_fd which, uint32_t count,
 		     size_t size, void **ret)
 {
-	void *p = mmap(NULL, table_bytes(count, size),
-		       b->writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
-		       b->fd[which], 0);
+	void *p;
 
+	if (!b->writable)
+		return table_copy(b->fd[which], count, size, ret);
+	p = mmap(NULL, table_bytes(count, size), PROT_READ | PROT_WRITE, MAP_SHARED,
+		 b->fd[which], 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	*ret = p;
@@ -600,8 +623,8 @@ static void adopt_tables(struct bpfload *b)
 	    !bpfload_map_tables(b))
 		return;
 
-	table_unmap(b->slots, c->nr_slots, sizeof(*b->slots));
-	table_unmap(b->reserved, c->nr_reserved, sizeof(*b->reserved));
+	table_unmap(b, b->slots, c->nr_slots, sizeof(*b->slots));
+	table_unmap(b, b->reserved, c->nr_reserved, sizeof(*b->reserved));
 	b->slots = b->reserved = NULL;
 	*c = none.config;
 }

@@ -52,7 +52,7 @@ struct bpfload {
 	int fd[BPFLOAD_NR_FDS];
 	bool writable;
 	void *skel;		/* libbpf's, until it is attached or replaces another */
-	/* Mapped, and shared with the program. */
+	/* Mapped, and shared with the program; a copy if not writable. */
 	struct famfs_slot *slots;
 	struct famfs_slot *reserved;
 	struct famfs_slot_extent *extents;
@@ -114,7 +114,8 @@ int bpfload_probe_pins(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_pins *re
 
 /**
  * bpfload_adopt() - an instance from pins
- * @writable:	false for programs that only show: maps by read-only fds, no link
+ * @writable:	false for programs that only show: maps by read-only fds, tables are a
+ *		copy as of now, no link
  *
  * Where a map has no pin, or has not the form of ours, the result has no tables
  * (slots is NULL) and is good for bpfload_replace() only. Return: 0; -ENOENT; -EPERM.

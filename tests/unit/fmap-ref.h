@@ -17,7 +17,7 @@ struct ref_place {
 	uint64_t addr;
 };
 
-static bool ref_simple(const struct famfs_fmap *f, uint64_t pos, struct ref_place *ret)
+static inline bool ref_simple(const struct famfs_fmap *f, uint64_t pos, struct ref_place *ret)
 {
 	uint64_t begin = 0;
 
@@ -33,7 +33,7 @@ static bool ref_simple(const struct famfs_fmap *f, uint64_t pos, struct ref_plac
 }
 
 /* Chunk after chunk, strip after strip, stripe after stripe. */
-static bool ref_interleave(const struct famfs_fmap *f, uint64_t pos, struct ref_place *ret)
+static inline bool ref_interleave(const struct famfs_fmap *f, uint64_t pos, struct ref_place *ret)
 {
 	uint64_t begin = 0, in_strip = 0;
 	uint32_t strip = 0;
@@ -52,14 +52,14 @@ static bool ref_interleave(const struct famfs_fmap *f, uint64_t pos, struct ref_
 	return true;
 }
 
-static bool ref_place(const struct famfs_fmap *f, uint64_t pos, struct ref_place *ret)
+static inline bool ref_place(const struct famfs_fmap *f, uint64_t pos, struct ref_place *ret)
 {
 	return f->ext_type == FAMFS_EXT_SIMPLE ? ref_simple(f, pos, ret) :
 						 ref_interleave(f, pos, ret);
 }
 
 /* Is the unit at b right behind the unit at a? */
-static bool ref_touch(const struct famfs_fmap *f, uint64_t a, uint64_t b, uint64_t unit)
+static inline bool ref_touch(const struct famfs_fmap *f, uint64_t a, uint64_t b, uint64_t unit)
 {
 	struct ref_place pa, pb;
 
@@ -71,7 +71,7 @@ static bool ref_touch(const struct famfs_fmap *f, uint64_t a, uint64_t b, uint64
  * Check an answer; every unit of it if there are few, else the first and last ones.
  * Return: NULL or what is wrong.
  */
-static const char *ref_check_run(const struct famfs_fmap *f, const struct slotmap_devs *devs,
+static inline const char *ref_check_run(const struct famfs_fmap *f, const struct slotmap_devs *devs,
 				 uint64_t unit, uint64_t pos, const struct famfs_run *run)
 {
 	uint64_t end = run->offset + run->length;
