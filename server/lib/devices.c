@@ -80,6 +80,17 @@ static int device_check_char(struct device *d, struct session_msg *msg)
 	return err;
 }
 
+/* Without any driver a character device cannot even be opened: say that instead. */
+static void device_explain(struct device *d, int err, struct session_msg *msg)
+{
+	struct stat st;
+
+	if (err != -ENXIO || stat(d->path, &st) || !S_ISCHR(st.st_mode))
+		return;
+	d->rdev = st.st_rdev;
+	device_check_char(d, msg);
+}
+
 static int device_check_block(struct device *d, struct session_msg *msg)
 {
 	int err;
@@ -120,6 +131,7 @@ int device_open(const char *path, bool read_only, struct device *ret,
 		struct session_msg *msg)
 {
 	struct device d = { .fd = -1, .read_only = read_only };
+	struct stat st;
 	char *real;
 	int err;
 
@@ -149,6 +161,7 @@ int device_open(const char *path, bool read_only, struct device *ret,
 	if (d.fd < 0) {
 		err = -errno;
 		session_say(msg, "%s: cannot open: %s", d.path, strerror(-err));
+		device_explain(&d, err, msg);
 		return err;
 	}
 	err = device_check(&d, msg);
