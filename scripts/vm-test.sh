@@ -21,8 +21,10 @@ for w in $(sed -n 's/^# vm: //p' "$TEST/test.sh" | head -n 1); do
 done
 boot=60 limit=${need[timeout]} mem=${need[mem]} append=
 if [ "$FLAVOUR" = debug ]; then
-	# Shadow memory, and everything is slower
-	boot=180 limit=$((limit * 6)) mem=$((${mem%G} + 1))G append=slub_debug=FZ
+	# KASAN's shadow is an eighth of all memory, NVDIMMs too, and everything is slower
+	gib=0
+	for size in ${need[pmem]//,/ }; do gib=$((gib + ${size%G})); done
+	boot=180 limit=$((limit * 6)) mem=$((${mem%G} + 1 + (gib + 7) / 8))G append=slub_debug=FZ
 fi
 args=(-k "$KERNEL/vmlinux.pvh" -i "$B/vminit" -w "$W" -c "${need[cpus]}" -m "$mem" -t $((limit + boot)))
 n=0
