@@ -55,6 +55,11 @@ static int open_meta(int mnt_fd, const char *name, int flags, int *ret_fd,
 		session_say(msg, "cannot open %s of our own mount: %s", name, strerror(-err));
 		return err;
 	}
+	/*
+	 * A close makes a FLUSH until one was answered ENOSYS. When we exit, nobody would
+	 * answer, and we could not be reaped: have it asked now.
+	 */
+	close(dup(fd));
 	*ret_fd = fd;
 	return 0;
 }

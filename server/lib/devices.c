@@ -131,7 +131,6 @@ int device_open(const char *path, bool read_only, struct device *ret,
 		struct session_msg *msg)
 {
 	struct device d = { .fd = -1, .read_only = read_only };
-	struct stat st;
 	char *real;
 	int err;
 

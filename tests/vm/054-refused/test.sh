@@ -79,7 +79,7 @@ patch 96 00000000
 refused "superblock crc" 32 "superblock at 0x60: crc: found" mnt "$PMEM" $M
 make_fs "$PMEM"
 patch 8 2f
-refused "superblock version" 32 "superblock at 0x8: version: found" mnt "$PMEM" $M
+refused "superblock version" 32 "superblock at 0x8: ts_version: found 47" mnt "$PMEM" $M
 make_fs "$PMEM"
 patch $((112)) 0000000000010000
 refused "superblock larger than the device" 32 "dd_size" mnt "$PMEM" $M
