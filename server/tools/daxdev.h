@@ -14,7 +14,7 @@
 
 #define DAX_DRIVER_FSDEV  "fsdev_dax"
 #define DAX_DRIVER_DEVDAX "device_dax"
-#define DAX_DRIVER_KMEM   "kmem"
+#define DAX_DRIVER_KMEM	  "kmem"
 
 enum dax_kind {
 	DAX_IMAGE, /* regular file */

@@ -10,7 +10,7 @@
 #include "commands.h"
 #include "tool.h"
 
-#define EXIT_NO_COMMAND      1
+#define EXIT_NO_COMMAND	     1
 #define EXIT_UNKNOWN_COMMAND 3
 
 struct command {

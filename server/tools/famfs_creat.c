@@ -114,20 +114,37 @@ static int parse_one(int c, char *arg, struct options *o, struct job *single)
 		if (tool_parse_size(arg, &single->size) || !single->size)
 			return -EINVAL;
 		return 0;
-	case 'r': o->randomize = true; return 0;
-	case 'S': o->seed_given = true; return tool_parse_u32(arg, &single->seed);
-	case 'm': return tool_parse_mode(arg, &o->mode);
-	case 'u': return tool_parse_u32(arg, &o->uid);
-	case 'g': return tool_parse_u32(arg, &o->gid);
-	case 'C': o->interleave = true; return tool_parse_size(arg, &o->layout.chunk);
-	case 'N': o->interleave = true; return tool_parse_u32(arg, &o->layout.nstrips);
-	case 'B': o->interleave = true; return tool_parse_u32(arg, &o->layout.nbuckets);
-	case 'M': o->multi = true; return add_tuple(o, arg);
+	case 'r':
+		o->randomize = true;
+		return 0;
+	case 'S':
+		o->seed_given = true;
+		return tool_parse_u32(arg, &single->seed);
+	case 'm':
+		return tool_parse_mode(arg, &o->mode);
+	case 'u':
+		return tool_parse_u32(arg, &o->uid);
+	case 'g':
+		return tool_parse_u32(arg, &o->gid);
+	case 'C':
+		o->interleave = true;
+		return tool_parse_size(arg, &o->layout.chunk);
+	case 'N':
+		o->interleave = true;
+		return tool_parse_u32(arg, &o->layout.nstrips);
+	case 'B':
+		o->interleave = true;
+		return tool_parse_u32(arg, &o->layout.nbuckets);
+	case 'M':
+		o->multi = true;
+		return add_tuple(o, arg);
 	case 't':
 		if (tool_parse_u32(arg, &o->threads))
 			return -EINVAL;
 		return o->threads > MAX_THREADS ? -ERANGE : 0;
-	default: o->verbose = true; return 0;
+	default:
+		o->verbose = true;
+		return 0;
 	}
 }
 

@@ -46,12 +46,12 @@ static void print_usage(FILE *out)
 enum { OPT_FUSE = 256, OPT_RAW, OPT_HELP };
 
 static const struct option long_options[] = {
-	{ "human", no_argument, NULL, 'h' },          { "verbose", no_argument, NULL, 'v' },
+	{ "human", no_argument, NULL, 'h' },	      { "verbose", no_argument, NULL, 'v' },
 	{ "nbuckets", required_argument, NULL, 'B' }, { "set-daxmode", no_argument, NULL, 'M' },
 	{ "load-module", no_argument, NULL, 'L' },    { "raw", no_argument, NULL, OPT_RAW },
-	{ "mmap", no_argument, NULL, 'm' },           { "read", no_argument, NULL, 'r' },
-	{ "nodax", no_argument, NULL, 'D' },          { "force", no_argument, NULL, 'f' },
-	{ "nofuse", no_argument, NULL, 'F' },         { "fuse", no_argument, NULL, OPT_FUSE },
+	{ "mmap", no_argument, NULL, 'm' },	      { "read", no_argument, NULL, 'r' },
+	{ "nodax", no_argument, NULL, 'D' },	      { "force", no_argument, NULL, 'f' },
+	{ "nofuse", no_argument, NULL, 'F' },	      { "fuse", no_argument, NULL, OPT_FUSE },
 	{ "help", no_argument, NULL, OPT_HELP },      { NULL, 0, NULL, 0 },
 };
 
@@ -64,8 +64,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 
 	while ((c = getopt_long(argc, argv, "+hvB:MLmrDfF?", long_options, NULL)) != -1) {
 		switch (c) {
-		case 'h': o->report.human = true; break;
-		case 'v': o->report.verbose = true; break;
+		case 'h':
+			o->report.human = true;
+			break;
+		case 'v':
+			o->report.verbose = true;
+			break;
 		case 'B':
 			if (tool_parse_u32(optarg, &o->report.nbuckets) || o->report.nbuckets < 1 ||
 			    o->report.nbuckets > FAMFS_MAX_BUCKETS) {
@@ -74,15 +78,31 @@ static int parse_options(int argc, char **argv, struct options *o)
 				return EXIT_BAD_USAGE;
 			}
 			break;
-		case 'M': o->media |= MEDIA_SET_MODE; break;
-		case OPT_RAW: o->media |= MEDIA_RAW; break;
-		case 'm': by_mmap = true; break;
-		case 'r': by_read = true; break;
-		case 'F': mode = MODE_NOFUSE; break;
-		case OPT_FUSE: mode = MODE_FUSE; break;
-		case OPT_HELP: print_usage(stdout); return 0;
-		case '?': return commands_bad_option(argv, print_usage);
-		default: /* -D -L -f: nothing to choose */ break;
+		case 'M':
+			o->media |= MEDIA_SET_MODE;
+			break;
+		case OPT_RAW:
+			o->media |= MEDIA_RAW;
+			break;
+		case 'm':
+			by_mmap = true;
+			break;
+		case 'r':
+			by_read = true;
+			break;
+		case 'F':
+			mode = MODE_NOFUSE;
+			break;
+		case OPT_FUSE:
+			mode = MODE_FUSE;
+			break;
+		case OPT_HELP:
+			print_usage(stdout);
+			return 0;
+		case '?':
+			return commands_bad_option(argv, print_usage);
+		default: /* -D -L -f: nothing to choose */
+			break;
 		}
 	}
 	if (by_mmap && by_read) {

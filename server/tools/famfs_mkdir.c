@@ -137,13 +137,26 @@ int famfs_cmd_mkdir(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "+pm:u:g:vh?", options, NULL)) != -1) {
 		switch (c) {
-		case 'p': o.parents = true; break;
-		case 'm': bad = tool_parse_mode(optarg, &o.mode); break;
-		case 'u': bad = tool_parse_u32(optarg, &o.uid); break;
-		case 'g': bad = tool_parse_u32(optarg, &o.gid); break;
-		case 'v': o.verbose = true; break;
-		case 'h': print_usage(stdout); return 0;
-		default: return commands_bad_option(argv, print_usage);
+		case 'p':
+			o.parents = true;
+			break;
+		case 'm':
+			bad = tool_parse_mode(optarg, &o.mode);
+			break;
+		case 'u':
+			bad = tool_parse_u32(optarg, &o.uid);
+			break;
+		case 'g':
+			bad = tool_parse_u32(optarg, &o.gid);
+			break;
+		case 'v':
+			o.verbose = true;
+			break;
+		case 'h':
+			print_usage(stdout);
+			return 0;
+		default:
+			return commands_bad_option(argv, print_usage);
 		}
 		if (bad) {
 			tool_error("option -%c: '%s' is not a number in range", c, optarg);

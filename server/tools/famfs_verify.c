@@ -109,7 +109,9 @@ static int parse_and_verify(int argc, char **argv, struct job *jobs)
 
 	while ((c = getopt_long(argc, argv, "+f:S:m:t:qvh?", options, NULL)) != -1) {
 		switch (c) {
-		case 'f': single.path = optarg; break;
+		case 'f':
+			single.path = optarg;
+			break;
 		case 'S':
 			have_seed = true;
 			bad = tool_parse_u32(optarg, &single.seed);
@@ -118,11 +120,19 @@ static int parse_and_verify(int argc, char **argv, struct job *jobs)
 			bad = n == MAX_FILES || parse_pair(optarg, &jobs[n]);
 			n++;
 			break;
-		case 't': bad = tool_parse_u32(optarg, &threads) || threads > MAX_THREADS; break;
-		case 'q': quiet = true; break;
-		case 'v': break;
-		case 'h': print_verify_usage(stdout); return 0;
-		default: return commands_bad_option(argv, print_verify_usage);
+		case 't':
+			bad = tool_parse_u32(optarg, &threads) || threads > MAX_THREADS;
+			break;
+		case 'q':
+			quiet = true;
+			break;
+		case 'v':
+			break;
+		case 'h':
+			print_verify_usage(stdout);
+			return 0;
+		default:
+			return commands_bad_option(argv, print_verify_usage);
 		}
 		if (bad) {
 			tool_error("option -%c: bad value '%s'", c, optarg);

@@ -96,8 +96,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 	o->ndevs = 1; /* the primary's place */
 	while ((c = getopt_long(argc, argv, "+h?fkl:MDFv", long_options, NULL)) != -1) {
 		switch (c) {
-		case 'f': o->force = true; break;
-		case 'k': o->kill = true; break;
+		case 'f':
+			o->force = true;
+			break;
+		case 'k':
+			o->kill = true;
+			break;
 		case 'l':
 			o->loglen_given = true;
 			if (tool_parse_size(optarg, &o->log_len)) {
@@ -110,16 +114,28 @@ static int parse_options(int argc, char **argv, struct options *o)
 				return EXIT_MKFS;
 			}
 			break;
-		case 'M': o->media |= MEDIA_SET_MODE; break;
+		case 'M':
+			o->media |= MEDIA_SET_MODE;
+			break;
 		case OPT_ADD_DEVICE:
 			if (!add_device(o, optarg))
 				return EXIT_USAGE;
 			break;
-		case OPT_RAW: o->media |= MEDIA_RAW; break;
-		case 'D': nodax = true; break;
-		case 'F': mode = MODE_NOFUSE; break;
-		case OPT_FUSE: mode = MODE_FUSE; break;
-		case 'v': o->verbose = true; break;
+		case OPT_RAW:
+			o->media |= MEDIA_RAW;
+			break;
+		case 'D':
+			nodax = true;
+			break;
+		case 'F':
+			mode = MODE_NOFUSE;
+			break;
+		case OPT_FUSE:
+			mode = MODE_FUSE;
+			break;
+		case 'v':
+			o->verbose = true;
+			break;
 		case '?': /* getopt has said what it does not know; "-?" itself is help */
 			if (!tool_help_wanted(argv)) {
 				fprintf(stderr, "Try 'mkfs.famfs --help'.\n");
@@ -127,7 +143,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 			}
 			print_usage(stdout);
 			return 0;
-		default: print_usage(stdout); return 0;
+		default:
+			print_usage(stdout);
+			return 0;
 		}
 	}
 	if (optind == argc) {
@@ -357,7 +375,7 @@ int main(int argc, char **argv)
 	if (!rc && (fflush(stdout) || ferror(stdout)))
 		rc = -EIO;
 	syslog(LOG_NOTICE, "mkfs.famfs %s on %s",
-	       rc       ? "failed"
+	       rc	? "failed"
 	       : o.kill ? "killed superblock"
 			: "done",
 	       o.path[0]);

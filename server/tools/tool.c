@@ -100,14 +100,22 @@ int tool_parse_size(const char *s, uint64_t *ret)
 	if (rc)
 		return rc;
 	switch (*end) {
-	case '\0': break;
+	case '\0':
+		break;
 	case 'k':
-	case 'K': shift = 10; break;
+	case 'K':
+		shift = 10;
+		break;
 	case 'm':
-	case 'M': shift = 20; break;
+	case 'M':
+		shift = 20;
+		break;
 	case 'g':
-	case 'G': shift = 30; break;
-	default: return -EINVAL;
+	case 'G':
+		shift = 30;
+		break;
+	default:
+		return -EINVAL;
 	}
 	if (*end && end[1])
 		return -EINVAL;

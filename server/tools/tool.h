@@ -36,8 +36,8 @@ static inline void tool_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_free_   __attribute__((cleanup(tool_freep)))
-#define _cleanup_close_  __attribute__((cleanup(tool_closep)))
+#define _cleanup_free_	 __attribute__((cleanup(tool_freep)))
+#define _cleanup_close_	 __attribute__((cleanup(tool_closep)))
 #define _cleanup_fclose_ __attribute__((cleanup(tool_fclosep)))
 
 /**

@@ -612,14 +612,23 @@ int main(int argc, char **argv)
 	argv++;
 	while (!bad && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case 'k': o.key = optarg; break;
-		case 'b': bad = parse_way(optarg, &o); break;
+		case 'k':
+			o.key = optarg;
+			break;
+		case 'b':
+			bad = parse_way(optarg, &o);
+			break;
 		case 's':
 			bad = parse_size(optarg, &o.size) || (o.size != PAGE && o.size != HUGE);
 			break;
-		case 'o': bad = parse_size(optarg, &o.offset); break;
-		case 'w': o.write = true; break;
-		default: bad = 1;
+		case 'o':
+			bad = parse_size(optarg, &o.offset);
+			break;
+		case 'w':
+			o.write = true;
+			break;
+		default:
+			bad = 1;
 		}
 	}
 	if (bad || optind >= argc)
