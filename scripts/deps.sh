@@ -14,7 +14,7 @@ mapfile -t missing < <(comm -23 <(printf '%s\n' "${want[@]}") <(sort -u <<< "$ha
 say "installing ${#missing[@]} packages: ${missing[*]}"
 [ "$(id -u)" = 0 ] || die "not root: install these packages, or run as root"
 export DEBIAN_FRONTEND=noninteractive
-apt_install() { apt-get install -y -q --no-install-recommends "${missing[@]}"; }
+apt_install() { apt-get -o DPkg::Lock::Timeout=600 install -y -q --no-install-recommends "${missing[@]}"; }
 if ! apt_install > "$LOGS/apt.log" 2>&1; then
 	run_logged apt-update apt-get update -q
 	run_logged apt apt_install
