@@ -33,8 +33,8 @@ static __always_inline const struct slice_range *range_get(void *ctx, __u32 i)
 }
 
 SEC("struct_ops/iomap_begin")
-int BPF_PROG(daxslice_iomap_begin, __u64 nodeid, __u32 generation, __u64 pos,
-	     __u64 count, __u32 opflags, struct fuse_iomap_io *out)
+int BPF_PROG(daxslice_iomap_begin, __u64 nodeid, __u32 generation, __u64 pos, __u64 count,
+	     __u32 opflags, struct fuse_iomap_io *out)
 {
 	__u64 index = nodeid - SLICE_NODEID_FIRST;
 	const struct slice_file *f;

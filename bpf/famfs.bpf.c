@@ -79,8 +79,8 @@ static __always_inline const struct famfs_slot *slot_get(__u64 nodeid)
 }
 
 SEC("struct_ops/iomap_begin")
-int BPF_PROG(famfs_iomap_begin, __u64 nodeid, __u32 generation, __u64 pos,
-	     __u64 count, __u32 opflags, struct fuse_iomap_io *out)
+int BPF_PROG(famfs_iomap_begin, __u64 nodeid, __u32 generation, __u64 pos, __u64 count,
+	     __u32 opflags, struct fuse_iomap_io *out)
 {
 	const struct famfs_slot *slot = slot_get(nodeid);
 	struct famfs_run run;

@@ -135,7 +135,9 @@ typedef const struct famfs_slot_extent *(*famfs_extent_fn)(void *ctx, __u32 i);
 #endif
 #define famfs_fmap_hide(x)	asm volatile("" : "+r"(x))
 #else
-#define famfs_fmap_hide(x)	do { } while (0)
+#define famfs_fmap_hide(x) \
+	do {               \
+	} while (0)
 #endif
 
 FAMFS_FMAP_INLINE enum famfs_slot_type famfs_slot_load_type(const struct famfs_slot *slot)
@@ -151,8 +153,8 @@ FAMFS_FMAP_INLINE enum famfs_slot_type famfs_slot_load_type(const struct famfs_s
 }
 
 /* Run of extent number @i, whose place in the file the caller knows. */
-FAMFS_FMAP_INLINE int famfs_slot_run_extent(const struct famfs_slot_extent *e,
-					    __u32 unit_shift, struct famfs_run *ret)
+FAMFS_FMAP_INLINE int famfs_slot_run_extent(const struct famfs_slot_extent *e, __u32 unit_shift,
+					    struct famfs_run *ret)
 {
 	ret->offset = (__u64)e->first << unit_shift;
 	ret->length = (__u64)e->units << unit_shift;
@@ -165,9 +167,8 @@ FAMFS_FMAP_INLINE int famfs_slot_run_extent(const struct famfs_slot_extent *e,
  * The last extent whose first unit is not past @unit. Extents that are equal
  * powers of two are found by a shift, others by a search.
  */
-FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot,
-					famfs_extent_fn extent, void *ctx,
-					__u32 unit_shift, __u64 pos, __u32 unit,
+FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot, famfs_extent_fn extent,
+					void *ctx, __u32 unit_shift, __u64 pos, __u32 unit,
 					struct famfs_run *ret)
 {
 	const struct famfs_slot_extent *e;
@@ -230,10 +231,9 @@ FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot,
  * the inode is not the file that the server knows by this number. -EIO if the file
  * system is gone (DEAD) or the slot makes no sense. -ENXIO at or past the size.
  */
-FAMFS_FMAP_INLINE int famfs_slot_resolve(const struct famfs_slot *slot,
-					 famfs_extent_fn extent, void *ctx,
-					 __u32 unit_shift, __u32 generation,
-					 __u64 pos, struct famfs_run *ret)
+FAMFS_FMAP_INLINE int famfs_slot_resolve(const struct famfs_slot *slot, famfs_extent_fn extent,
+					 void *ctx, __u32 unit_shift, __u32 generation, __u64 pos,
+					 struct famfs_run *ret)
 {
 	enum famfs_slot_type type = famfs_slot_load_type(slot);
 	const struct famfs_strip *strip;
@@ -258,8 +258,7 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve(const struct famfs_slot *slot,
 		return 1;
 	}
 	if (type == FAMFS_SLOT_EXTENTS)
-		return famfs_slot_search(slot, extent, ctx, unit_shift, pos,
-					 (__u32)unit, ret);
+		return famfs_slot_search(slot, extent, ctx, unit_shift, pos, (__u32)unit, ret);
 	if (type != FAMFS_SLOT_INTERLEAVE && type != FAMFS_SLOT_INTERLEAVE_EXT)
 		return -EIO;
 

@@ -149,9 +149,8 @@ struct fuse_iomap_dev_event_in {
  */
 #ifdef __bpf__
 struct fuse_iomap_bpf_ops {
-	int	(*iomap_begin)(__u64 nodeid, __u32 generation, __u64 pos,
-			       __u64 count, __u32 opflags,
-			       struct fuse_iomap_io *out);
+	int (*iomap_begin)(__u64 nodeid, __u32 generation, __u64 pos, __u64 count, __u32 opflags,
+			   struct fuse_iomap_io *out);
 	int	fuse_fd;
 	__u32	reserved;
 	char	name[16];

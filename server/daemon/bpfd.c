@@ -60,15 +60,14 @@ static bool early(void *userdata, uint32_t opcode, uint64_t nodeid)
 	return opcode == FUSE_IOMAP_BEGIN && nodeid >= FAMFS_NODEID_SUPER;
 }
 
-static int make_session(struct worker *w, const struct session_init *adopt,
-			struct session_msg *msg)
+static int make_session(struct worker *w, const struct session_init *adopt, struct session_msg *msg)
 {
 	struct session_config config = {
 		.name = "famfs-bpfd",
 		.ops = &worker_ops,
 		.userdata = w,
-		.methods = w->params.mode == MODE_BPF ? FUSE_IOMAP_METHOD_BPF :
-			   FUSE_IOMAP_METHOD_UPCALL,
+		.methods = w->params.mode == MODE_BPF ? FUSE_IOMAP_METHOD_BPF
+						      : FUSE_IOMAP_METHOD_UPCALL,
 		.iomap_begin = w->params.mode == MODE_UPCALL ? worker_iomap_begin : NULL,
 		.dev_event = worker_dev_event,
 		.thread_start = drop_privileges,
@@ -216,7 +215,8 @@ static int boot_map(struct worker *w, struct session_msg *msg)
 	if (!err && w->params.mode == MODE_BPF)
 		err = slotmap_attach(w->view.map, msg->text);
 	if (!err)
-		err = publish_boot(w, FAMFS_NODEID_SUPER, FAMFS_SUPER_OFFSET, FAMFS_SUPER_AREA, msg);
+		err = publish_boot(w, FAMFS_NODEID_SUPER, FAMFS_SUPER_OFFSET, FAMFS_SUPER_AREA,
+				   msg);
 	return err;
 }
 
@@ -253,20 +253,24 @@ static int add_devices(struct worker *w, struct session_msg *msg)
 	int err;
 
 	if (w->params.ndevs > devs->count) {
-		session_say(msg, "the file system has %u device(s), index 0 to %u, but dev=%u is "
-			    "named", devs->count, devs->count - 1, w->params.ndevs - 1);
+		session_say(msg,
+			    "the file system has %u device(s), index 0 to %u, but dev=%u is "
+			    "named",
+			    devs->count, devs->count - 1, w->params.ndevs - 1);
 		return -ENXIO;
 	}
 	for (uint32_t i = 1; i < devs->count; i++) {
 		uuid_unparse_lower(devs->dev[i].uuid, uuid);
 		if (i >= w->params.ndevs) {
-			session_say(msg, "device %u of the file system (uuid %s, %llu bytes) is "
-				    "missing: name it with -o dev=%u:PATH", i, uuid,
-				    (unsigned long long)devs->dev[i].size, i);
+			session_say(msg,
+				    "device %u of the file system (uuid %s, %llu bytes) is "
+				    "missing: name it with -o dev=%u:PATH",
+				    i, uuid, (unsigned long long)devs->dev[i].size, i);
 			return -ENOENT;
 		}
 		if (w->params.dev_size[i] < devs->dev[i].size) {
-			session_say(msg, "%s: device size: found %llu bytes, expected at least "
+			session_say(msg,
+				    "%s: device size: found %llu bytes, expected at least "
 				    "%llu: not device %u (uuid %s) of this file system",
 				    w->params.dev_path[i],
 				    (unsigned long long)w->params.dev_size[i],
@@ -307,8 +311,10 @@ static int check_secondary(struct worker *w, uint32_t index, struct session_msg 
 	}
 	err = famfs_super_decode(&raw, sizeof(raw), path, w->params.dev_size[index], &sb, &fe);
 	if (err == -ENODATA) {
-		daemon_log(LOG_WARNING, "%s has no superblock; taken as device %u because it "
-			   "was named so", path, index);
+		daemon_log(LOG_WARNING,
+			   "%s has no superblock; taken as device %u because it "
+			   "was named so",
+			   path, index);
 		return 0;
 	}
 	if (!err)
@@ -373,8 +379,7 @@ static void find_role(struct worker *w)
 	uint8_t system_uuid[FAMFS_UUID_LEN];
 
 	w->state->master = !famfs_system_uuid_get(NULL, false, system_uuid) &&
-			   famfs_fs_is_master(w->view.fs, system_uuid) &&
-			   !w->view.fs->recovered;
+			   famfs_fs_is_master(w->view.fs, system_uuid) && !w->view.fs->recovered;
 	famfs_ns_set_master(w->view.fs->ns, w->state->master);
 }
 
@@ -491,8 +496,8 @@ static int adopt_load(struct worker *w, struct session_msg *msg)
 		v->generation = famfs_generation(w->state->uuid);
 		err = boot_map(w, msg);
 		if (!err)
-			err = publish_boot(w, FAMFS_NODEID_LOG, FAMFS_LOG_OFFSET,
-					   w->state->log_len, msg);
+			err = publish_boot(w, FAMFS_NODEID_LOG, FAMFS_LOG_OFFSET, w->state->log_len,
+					   msg);
 		session_hold(w->session);
 		if (!err)
 			err = session_start(w->session, msg);
@@ -753,7 +758,7 @@ static int take_fds(struct worker *w, struct session_msg *msg)
 	w->setup = hold_get("setup");
 	if (w->fuse_fd < 0 || hold_get("params") < 0) {
 		session_say(msg, "no fds were passed: mount with mount -t famfs, or use "
-			    "famfs-bpfd -f");
+				 "famfs-bpfd -f");
 		return -EINVAL;
 	}
 	err = worker_params_read(hold_get("params"), &w->params, msg);
@@ -796,15 +801,22 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "-f"))
 		return run_mount(argc - 2, argv + 2);
 	if (argc > 1) {
-		fprintf(stderr, "usage: famfs-bpfd -f DEVICE DIR [-o OPTIONS]\n"
+		fprintf(stderr,
+			"usage: famfs-bpfd -f DEVICE DIR [-o OPTIONS]\n"
 			"Mount in the foreground, as mount.famfs does in the background. Without\n"
 			"arguments it takes fds from famfs-holder or a service manager.\n");
 		return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 1;
 	}
 
 	w = (struct worker){
-		.fuse_fd = -1, .setup = -1, .mnt_fd = -1, .wake_fd = -1, .signal_fd = -1,
-		.mountinfo_fd = -1, .ctl_fd = -1, .lock_fd = -1,
+		.fuse_fd = -1,
+		.setup = -1,
+		.mnt_fd = -1,
+		.wake_fd = -1,
+		.signal_fd = -1,
+		.mountinfo_fd = -1,
+		.ctl_fd = -1,
+		.lock_fd = -1,
 	};
 	daemon_log_open("famfs-bpfd", false);
 	err = take_fds(&w, &msg);
@@ -821,8 +833,8 @@ int main(int argc, char **argv)
 	}
 
 	serve(&w);
-	daemon_log(LOG_INFO, "the end: %s", w.signals > 1 ? "told to stop twice" :
-		   "unmounted or aborted");
+	daemon_log(LOG_INFO, "the end: %s",
+		   w.signals > 1 ? "told to stop twice" : "unmounted or aborted");
 	clean_up(&w);
 	return 0;
 }

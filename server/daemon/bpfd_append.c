@@ -84,8 +84,8 @@ static int check(const struct view *v, struct session_msg *msg)
 }
 
 /* Under writer. */
-static int append(struct view *v, struct famfs_entry *entry,
-		  const struct famfs_layout *layout, struct session_msg *msg)
+static int append(struct view *v, struct famfs_entry *entry, const struct famfs_layout *layout,
+		  struct session_msg *msg)
 {
 	struct view_snapshot snapshot = { 0 };
 	struct famfs_log_store store = { 0 };
@@ -119,8 +119,9 @@ static int append(struct view *v, struct famfs_entry *entry,
 	pthread_rwlock_unlock(&v->lock);
 	atomic_store(&v->appended_ms, view_now_ms());
 	if (err) {
-		session_say(msg, "%s", fe.err ? famfs_error_text(&fe, text, sizeof(text)) :
-			    "the media failed under the append; its outcome is not known");
+		session_say(msg, "%s",
+			    fe.err ? famfs_error_text(&fe, text, sizeof(text))
+				   : "the media failed under the append; its outcome is not known");
 		return err;
 	}
 	if (!view_read_head(v, &head)) {
@@ -131,9 +132,8 @@ static int append(struct view *v, struct famfs_entry *entry,
 	return 0;
 }
 
-int view_append(struct view *v, struct famfs_entry *entry,
-		const struct famfs_layout *layout, uint64_t *ret_nodeid,
-		struct session_msg *msg)
+int view_append(struct view *v, struct famfs_entry *entry, const struct famfs_layout *layout,
+		uint64_t *ret_nodeid, struct session_msg *msg)
 {
 	int err;
 

@@ -115,8 +115,8 @@ static int ctl_op_create(struct worker *w, const char *buf, size_t len, uint64_t
 		if (err)
 			return err;
 	}
-	return ctl_append(w, &entry, req.nstrips ? &layout : NULL, buf + sizeof(req),
-			  req.path_len, ret_nodeid, msg);
+	return ctl_append(w, &entry, req.nstrips ? &layout : NULL, buf + sizeof(req), req.path_len,
+			  ret_nodeid, msg);
 }
 
 /* ---- status ---- */
@@ -251,8 +251,9 @@ static int ctl_op_status(struct worker *w, char *text, size_t size)
 	add_fs(o, &w->view);
 	add_devices(o, w);
 
-	snprintf(text, size, "%s", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-								  JSON_C_TO_STRING_NOSLASHESCAPE));
+	snprintf(text, size, "%s",
+		 json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+							   JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 	return 0;
 }
@@ -382,8 +383,10 @@ int ctl_lock(struct worker *w, struct session_msg *msg)
 		err = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		w->made_run_dir = false;
 		close(fd);
-		session_say(msg, "Device or resource busy: a file system with this uuid is "
-			    "mounted already (%s is locked)", path);
+		session_say(msg,
+			    "Device or resource busy: a file system with this uuid is "
+			    "mounted already (%s is locked)",
+			    path);
 		return err;
 	}
 	w->lock_fd = fd;
@@ -394,8 +397,7 @@ int ctl_lock(struct worker *w, struct session_msg *msg)
 
 failed:
 	err = -errno;
-	session_say(msg, "cannot make the run directory below %s: %s", CTL_RUN_DIR,
-		    strerror(-err));
+	session_say(msg, "cannot make the run directory below %s: %s", CTL_RUN_DIR, strerror(-err));
 	return err;
 }
 

@@ -55,8 +55,7 @@ static int snapshot_read(const struct view_snapshot *s, uint64_t offset, void *b
 		memcpy(buf, s->super + offset, len);
 	else if (s->log_map && offset >= FAMFS_LOG_OFFSET)
 		memcpy(buf, s->log_map + (offset - FAMFS_LOG_OFFSET), len);
-	else if (offset >= FAMFS_LOG_OFFSET &&
-		 offset + len <= FAMFS_LOG_OFFSET + sizeof(s->header))
+	else if (offset >= FAMFS_LOG_OFFSET && offset + len <= FAMFS_LOG_OFFSET + sizeof(s->header))
 		memcpy(buf, (const uint8_t *)&s->header + (offset - FAMFS_LOG_OFFSET), len);
 	else if (offset >= first && offset + len <= first + s->count * ENTRY_SIZE)
 		memcpy(buf, s->entries + (offset - first), len);
@@ -111,8 +110,10 @@ int view_load(struct view *v, struct session_msg *msg)
 	if (err) {
 		session_say(msg, "%s%s", famfs_error_text(&fe, text, sizeof(text)),
 			    fe.object == FAMFS_OBJ_ENTRY && !v->params->recover &&
-			    fe.verdict == FAMFS_REFUSE && err != -EIO && err != -ENOMEM ?
-			    "; -o ro,recover mounts what comes before it" : "");
+					    fe.verdict == FAMFS_REFUSE && err != -EIO &&
+					    err != -ENOMEM
+				    ? "; -o ro,recover mounts what comes before it"
+				    : "");
 		return err;
 	}
 	if (v->fs->recovered)
@@ -194,10 +195,13 @@ static void publish_one(struct view *v, uint64_t nodeid)
 		return;
 	if (famfs_ns_path(v->fs->ns, nodeid, path, sizeof(path)))
 		path[0] = '\0';
-	daemon_log_limited(&limit, LOG_ERR, "cannot publish '%s' (nodeid %llu): %s; its data "
-			   "answer EIO", path, (unsigned long long)nodeid,
+	daemon_log_limited(&limit, LOG_ERR,
+			   "cannot publish '%s' (nodeid %llu): %s; its data "
+			   "answer EIO",
+			   path, (unsigned long long)nodeid,
 			   err == -ENODEV ? "a device of it is not registered; mount with "
-			   "-o dev=N:PATH" : strerror(-err));
+					    "-o dev=N:PATH"
+					  : strerror(-err));
 }
 
 void view_publish_from(struct view *v, uint64_t played)
@@ -279,8 +283,10 @@ static int play(struct view *v)
 	pthread_rwlock_unlock(&v->lock);
 
 	if (err && err != -ESTALE)
-		daemon_log_limited(&limit, LOG_ERR, "log: cannot play: %s; keeping what was "
-				   "played before", text);
+		daemon_log_limited(&limit, LOG_ERR,
+				   "log: cannot play: %s; keeping what was "
+				   "played before",
+				   text);
 	if (err)
 		return -EIO;
 	atomic_store(&v->appended_ms, view_now_ms());
@@ -298,8 +304,7 @@ static int head_moved(struct view *v, bool *ret_moved)
 	pthread_rwlock_rdlock(&v->lock);
 	*ret_moved = memcmp(head.super, v->head.super, sizeof(head.super)) ||
 		     memcmp(&head.header, &v->head.header, sizeof(head.header)) ||
-		     memcmp(head.entry, v->head.entry, sizeof(head.entry)) ||
-		     v->play_err;
+		     memcmp(head.entry, v->head.entry, sizeof(head.entry)) || v->play_err;
 	pthread_rwlock_unlock(&v->lock);
 	return 0;
 }
@@ -422,4 +427,3 @@ void view_notify(struct view *v, struct session *s)
 		session_inval_inode(s, stale[i]);
 	free(stale);
 }
-

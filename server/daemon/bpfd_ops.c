@@ -142,8 +142,8 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 }
 
 /* Return: bytes that the entry takes, more than size if it does not fit. */
-static size_t add_entry(fuse_req_t req, struct view *v, const struct famfs_dirent *d,
-			bool plus, char *buf, size_t size)
+static size_t add_entry(fuse_req_t req, struct view *v, const struct famfs_dirent *d, bool plus,
+			char *buf, size_t size)
 {
 	struct fuse_entry_param e;
 	struct stat st = { 0 };
@@ -166,8 +166,8 @@ static size_t add_entry(fuse_req_t req, struct view *v, const struct famfs_diren
 }
 
 /* Return: bytes filled, or -errno. */
-static ssize_t fill_dir(fuse_req_t req, struct view *v, uint64_t dir, uint64_t cookie,
-			bool plus, char *buf, size_t size)
+static ssize_t fill_dir(fuse_req_t req, struct view *v, uint64_t dir, uint64_t cookie, bool plus,
+			char *buf, size_t size)
 {
 	struct famfs_dirent d;
 	size_t at = 0, n;
@@ -258,8 +258,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /* ---- what the media cannot do ---- */
 
-static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-		     dev_t rdev)
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
 	(void)parent;
 	(void)name;
@@ -291,8 +290,8 @@ static void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, cons
 	fuse_reply_err(req, EPERM);
 }
 
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
-		      fuse_ino_t newparent, const char *newname, unsigned int flags)
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+		      const char *newname, unsigned int flags)
 {
 	(void)parent;
 	(void)name;
@@ -344,8 +343,8 @@ const struct fuse_lowlevel_ops worker_ops = {
 
 /* ---- mappings and devices ---- */
 
-int worker_iomap_begin(void *userdata, uint64_t nodeid,
-		       const struct fuse_iomap_begin_in *in, struct fuse_iomap_io *out)
+int worker_iomap_begin(void *userdata, uint64_t nodeid, const struct fuse_iomap_begin_in *in,
+		       struct fuse_iomap_io *out)
 {
 	struct worker *w = userdata;
 
@@ -361,10 +360,14 @@ void worker_dev_event(void *userdata, const struct fuse_iomap_dev_event_in *in)
 		if (w->state->dev_id[i] == in->dev)
 			path = w->params.dev_path[i];
 	if (in->flags & FUSE_IOMAP_DEV_REMOVED)
-		daemon_log(LOG_ERR, "device %s was removed: all files on it answer EIO until it "
-			   "is back and the file system was mounted again", path);
+		daemon_log(LOG_ERR,
+			   "device %s was removed: all files on it answer EIO until it "
+			   "is back and the file system was mounted again",
+			   path);
 	if (in->flags & FUSE_IOMAP_DEV_FAILED)
-		daemon_log(LOG_ERR, "device %s: memory failed, bytes 0x%llx to 0x%llx: reads "
-			   "there answer EIO", path, (unsigned long long)in->offset,
+		daemon_log(LOG_ERR,
+			   "device %s: memory failed, bytes 0x%llx to 0x%llx: reads "
+			   "there answer EIO",
+			   path, (unsigned long long)in->offset,
 			   (unsigned long long)(in->offset + in->length - 1));
 }

@@ -82,8 +82,10 @@ int worker_params_read(int fd, struct worker_params *ret, struct session_msg *ms
 			*value++ = '\0';
 		err = value ? params_set(line, value, ret) : -EINVAL;
 		if (err)
-			session_say(msg, "parameter '%s' is not known: mount.famfs and "
-				    "famfs-bpfd are of different versions", line);
+			session_say(msg,
+				    "parameter '%s' is not known: mount.famfs and "
+				    "famfs-bpfd are of different versions",
+				    line);
 	}
 	free(buf);
 	if (!err && (!ret->ndevs || !ret->threads || !ret->poll_ms)) {
@@ -105,7 +107,8 @@ int worker_state_map(int fd, struct worker_state **ret, struct session_msg *msg)
 		return err;
 	}
 	if (s->magic != WORKER_STATE_MAGIC || s->version != WORKER_STATE_VERSION) {
-		session_say(msg, "the state was left by another version of famfs-bpfd (magic "
+		session_say(msg,
+			    "the state was left by another version of famfs-bpfd (magic "
 			    "0x%llx, version %u): unmount, or start the version that mounted",
 			    (unsigned long long)s->magic, s->version);
 		munmap(s, sizeof(*s));

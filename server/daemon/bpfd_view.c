@@ -23,8 +23,8 @@ int64_t view_now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-int view_init(struct view *v, const struct worker_params *params,
-	      struct worker_state *state, int wake_fd)
+int view_init(struct view *v, const struct worker_params *params, struct worker_state *state,
+	      int wake_fd)
 {
 	memset(v, 0, sizeof(*v));
 	v->params = params;
@@ -44,8 +44,7 @@ int view_init(struct view *v, const struct worker_params *params,
 
 /* ---- the files of .meta ---- */
 
-static int open_meta(int mnt_fd, const char *name, int flags, int *ret_fd,
-		     struct session_msg *msg)
+static int open_meta(int mnt_fd, const char *name, int flags, int *ret_fd, struct session_msg *msg)
 {
 	int fd, err;
 
@@ -186,8 +185,7 @@ void view_go_blind(struct view *v)
 
 /* ---- what requests ask ---- */
 
-static int boot_lookup(struct view *v, uint64_t parent, const char *name,
-		       uint64_t *ret_nodeid)
+static int boot_lookup(struct view *v, uint64_t parent, const char *name, uint64_t *ret_nodeid)
 {
 	if (parent == FAMFS_NODEID_ROOT && !strcmp(name, ".meta"))
 		*ret_nodeid = FAMFS_NODEID_META;
@@ -273,7 +271,7 @@ int view_getattr(struct view *v, uint64_t nodeid, struct stat *ret)
 	ret->st_ino = nodeid;
 	ret->st_mode = attr.mode;
 	if (S_ISREG(attr.mode) && !v->params->suid)
-		ret->st_mode &= (mode_t)~(S_ISUID | S_ISGID);
+		ret->st_mode &= (mode_t) ~(S_ISUID | S_ISGID);
 	ret->st_nlink = attr.nlink;
 	ret->st_uid = attr.uid;
 	ret->st_gid = attr.gid;

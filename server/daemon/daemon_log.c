@@ -37,8 +37,8 @@ static void log_line(int level, const char *line)
 	if (log_stderr) {
 		fprintf(stderr, "%s: %s\n", log_ident, line);
 	} else if (log_kmsg >= 0) {
-		n = snprintf(buf, sizeof(buf), "<%d>%s[%d]: %s\n", LOG_DAEMON | level,
-			     log_ident, (int)getpid(), line);
+		n = snprintf(buf, sizeof(buf), "<%d>%s[%d]: %s\n", LOG_DAEMON | level, log_ident,
+			     (int)getpid(), line);
 		if (write(log_kmsg, buf, (size_t)n) < 0)
 			return;		/* nowhere left to say it */
 	} else {

@@ -80,8 +80,7 @@ static void store_add(const char *name, int fd)
 	struct stored *s = &holder.fd[holder.count];
 
 	if (holder.count == HOLD_FDS_MAX) {
-		daemon_log(LOG_ERR, "holder: cannot keep '%s': %d fds already", name,
-			   HOLD_FDS_MAX);
+		daemon_log(LOG_ERR, "holder: cannot keep '%s': %d fds already", name, HOLD_FDS_MAX);
 		close(fd);
 		return;
 	}
@@ -131,8 +130,8 @@ static int worker_pass_fds(void)
 
 	for (int i = 0; i < holder.count; i++) {
 		/* Out of the way first: source and target ranges overlap. */
-		high[i] = fcntl(holder.fd[i].fd, F_DUPFD_CLOEXEC,
-				SD_LISTEN_FDS_START + HOLD_FDS_MAX);
+		high[i] =
+			fcntl(holder.fd[i].fd, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START + HOLD_FDS_MAX);
 		if (high[i] < 0)
 			return -errno;
 	}
@@ -206,12 +205,15 @@ static bool worker_ended(int status, int *ret_status)
 	}
 	worker_schedule();
 	if (WIFSIGNALED(status))
-		daemon_log(LOG_WARNING, "holder: worker was killed by signal %d (%s); "
-			   "restarting it in %d ms", WTERMSIG(status),
-			   strsignal(WTERMSIG(status)), holder.backoff_ms);
+		daemon_log(LOG_WARNING,
+			   "holder: worker was killed by signal %d (%s); "
+			   "restarting it in %d ms",
+			   WTERMSIG(status), strsignal(WTERMSIG(status)), holder.backoff_ms);
 	else
-		daemon_log(LOG_WARNING, "holder: worker ended with status %d; "
-			   "restarting it in %d ms", WEXITSTATUS(status), holder.backoff_ms);
+		daemon_log(LOG_WARNING,
+			   "holder: worker ended with status %d; "
+			   "restarting it in %d ms",
+			   WEXITSTATUS(status), holder.backoff_ms);
 	return false;
 }
 
@@ -222,8 +224,10 @@ static void unmount_all(void)
 	struct hold_mounts mounts;
 
 	if (holder.sb && !hold_find_mounts(holder.sb, true, &mounts) && mounts.count)
-		daemon_log(LOG_NOTICE, "holder: unmounted %u mount(s); open files are served "
-			   "until they are closed", mounts.count);
+		daemon_log(LOG_NOTICE,
+			   "holder: unmounted %u mount(s); open files are served "
+			   "until they are closed",
+			   mounts.count);
 }
 
 static void stop(bool by_signal)
@@ -256,8 +260,7 @@ static void drop_privileges(void)
 		daemon_log(LOG_WARNING, "holder: cannot drop capabilities; continuing with them");
 }
 
-static void notify_line(const char *line, const char **ret_name, bool *ret_store,
-			bool *ret_remove)
+static void notify_line(const char *line, const char **ret_name, bool *ret_store, bool *ret_remove)
 {
 	unsigned int maj, min;
 
@@ -307,8 +310,10 @@ static bool notify_receive(void)
 	char text[NOTIFY_MAX + 1];
 	struct iovec iov = { .iov_base = text, .iov_len = NOTIFY_MAX };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	struct ucred cred = { 0 };
 	int fds[16], nfds = 0;
@@ -449,7 +454,7 @@ int main(int argc, char **argv)
 	argc -= foreground ? 2 : 1;
 	if (argc < 1) {
 		fprintf(stderr, "usage: famfs-holder [-f] WORKER [ARGUMENT...]\n"
-			"Keeps fds for famfs-bpfd; mount.famfs starts it.\n");
+				"Keeps fds for famfs-bpfd; mount.famfs starts it.\n");
 		return 1;
 	}
 	holder.worker_argv = argv;

@@ -49,11 +49,11 @@
 #define FSTYPE			"fuse.famfs"
 
 /* Of the mount that the worker keeps. */
-#define PRIVATE_ATTRS	(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | \
-			 MOUNT_ATTR_NOATIME)
-#define ALL_ATTRS	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | \
-			 MOUNT_ATTR_NOEXEC | MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME | \
-			 MOUNT_ATTR_NOSYMFOLLOW)
+#define PRIVATE_ATTRS \
+	(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME)
+#define ALL_ATTRS                                                                       \
+	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | \
+	 MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME | MOUNT_ATTR_NOSYMFOLLOW)
 
 enum mount_exit {
 	EXIT_OK = 0,
@@ -103,8 +103,7 @@ static void usage(FILE *f)
 		"          bpf, upcall who computes mappings (bpf)\n"
 		"          remount     change ro, rw, nodev, ... of a mount\n"
 		"      --foreground    stay, log to stderr, unmount on SIGINT or SIGTERM\n",
-		POLL_MIN_MS, POLL_MAX_MS, POLL_DEFAULT_MS, SESSION_THREADS_MAX,
-		THREADS_DEFAULT);
+		POLL_MIN_MS, POLL_MAX_MS, POLL_DEFAULT_MS, SESSION_THREADS_MAX, THREADS_DEFAULT);
 }
 
 /* The one line, and the exit status for an error. */
@@ -316,8 +315,10 @@ static int open_devices(struct mount_job *job, struct session_msg *msg)
 	}
 	for (unsigned int i = 1; i <= job->options.ndevs; i++) {
 		if (!job->options.dev[i]) {
-			session_say(msg, "device %u is not named, but device %u is: add "
-				    "-o dev=%u:PATH", i, job->options.ndevs, i);
+			session_say(msg,
+				    "device %u is not named, but device %u is: add "
+				    "-o dev=%u:PATH",
+				    i, job->options.ndevs, i);
 			return -EINVAL;
 		}
 		err = device_open(job->options.dev[i], job->options.recover, &job->dev[i], msg);
@@ -378,9 +379,11 @@ static int make_params(struct mount_job *job, struct session_msg *msg)
 		session_say(msg, "memfd: %s", strerror(-err));
 		return err;
 	}
-	fprintf(f, "mode=%s\nrecover=%d\nsuid=%d\npoll=%u\nthreads=%u\ndebug=%d\n"
-		"foreground=%d\n", mount_mode_names[o->mode], o->recover, o->suid, o->poll_ms,
-		o->threads, o->debug && job->foreground, job->foreground);
+	fprintf(f,
+		"mode=%s\nrecover=%d\nsuid=%d\npoll=%u\nthreads=%u\ndebug=%d\n"
+		"foreground=%d\n",
+		mount_mode_names[o->mode], o->recover, o->suid, o->poll_ms, o->threads,
+		o->debug && job->foreground, job->foreground);
 	for (unsigned int i = 0; i < job->ndevs; i++)
 		fprintf(f, "dev%u=%s\nsize%u=%llu\n", i, job->dev[i].path, i,
 			(unsigned long long)job->dev[i].size);
@@ -643,8 +646,12 @@ static int stay(struct mount_job *job)
 int main(int argc, char **argv)
 {
 	struct mount_job job = {
-		.target_fd = -1, .fuse_fd = -1, .params_fd = -1, .setup = -1,
-		.setup_peer = -1, .private_fd = -1,
+		.target_fd = -1,
+		.fuse_fd = -1,
+		.params_fd = -1,
+		.setup = -1,
+		.setup_peer = -1,
+		.private_fd = -1,
 	};
 	struct session_msg msg = { 0 };
 	int err;

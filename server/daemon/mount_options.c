@@ -44,10 +44,14 @@ static const struct {
 
 /* For mount(8) and systemd, or always so; and what /proc/mounts shows of us. */
 static const char *const ignored_words[] = {
-	"defaults", "auto", "noauto", "nofail", "_netdev", "async", "user", "nouser",
-	"users", "nousers", "owner", "noowner", "group", "nogroup", "uhelper", "helper",
-	"comment", "loud", "silent", "allow_other", "default_permissions", "user_id",
-	"group_id",
+	"defaults", "auto",	   "noauto",
+	"nofail",   "_netdev",	   "async",
+	"user",	    "nouser",	   "users",
+	"nousers",  "owner",	   "noowner",
+	"group",    "nogroup",	   "uhelper",
+	"helper",   "comment",	   "loud",
+	"silent",   "allow_other", "default_permissions",
+	"user_id",  "group_id",
 };
 
 void mount_options_init(struct mount_options *o)
@@ -93,8 +97,8 @@ static bool is_ignored(const char *name)
 	return false;
 }
 
-static int parse_number(const char *name, const char *value, unsigned int min,
-			unsigned int max, unsigned int *ret, struct session_msg *msg)
+static int parse_number(const char *name, const char *value, unsigned int min, unsigned int max,
+			unsigned int *ret, struct session_msg *msg)
 {
 	unsigned long n;
 	char *end;
@@ -119,8 +123,10 @@ static int parse_device(const char *value, struct mount_options *o, struct sessi
 	int err;
 
 	if (!colon || (size_t)(colon - value) >= sizeof(number) || colon[1] != '/') {
-		session_say(msg, "option 'dev=%s': expected dev=N:/PATH, N the index that the "
-			    "log gives the device", value);
+		session_say(msg,
+			    "option 'dev=%s': expected dev=N:/PATH, N the index that the "
+			    "log gives the device",
+			    value);
 		return -EINVAL;
 	}
 	memcpy(number, value, (size_t)(colon - value));
@@ -154,7 +160,7 @@ static int parse_mode(const char *name, struct mount_options *o, struct session_
 	}
 	if (!strcmp(name, "compat")) {
 		session_say(msg, "mode compat (without DAX, for kernels without fuse-iomap): not "
-			    "built; use bpf (the default) or upcall");
+				 "built; use bpf (the default) or upcall");
 		return -EOPNOTSUPP;
 	}
 	return -ENOENT;
@@ -186,8 +192,8 @@ static int parse_ours(const char *name, const char *value, struct mount_options 
 	return err;
 }
 
-static int parse_word(const char *name, const char *value, bool sloppy,
-		      struct mount_options *o, struct session_msg *msg)
+static int parse_word(const char *name, const char *value, bool sloppy, struct mount_options *o,
+		      struct session_msg *msg)
 {
 	int err;
 

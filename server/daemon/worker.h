@@ -146,8 +146,8 @@ struct view {
 	_Atomic int64_t appended_ms;	/* when something new was last found */
 };
 
-int view_init(struct view *v, const struct worker_params *params,
-	      struct worker_state *state, int wake_fd);
+int view_init(struct view *v, const struct worker_params *params, struct worker_state *state,
+	      int wake_fd);
 
 /** view_media() - reads through super_fd and log_fd */
 void view_media(struct view *v, struct famfs_media *ret);
@@ -187,9 +187,8 @@ int view_refresh(struct view *v, bool handler);
 void view_notify(struct view *v, struct session *s);
 
 /** view_append() - on behalf of a tool; entry->path etc. are filled in */
-int view_append(struct view *v, struct famfs_entry *entry,
-		const struct famfs_layout *layout, uint64_t *ret_nodeid,
-		struct session_msg *msg);
+int view_append(struct view *v, struct famfs_entry *entry, const struct famfs_layout *layout,
+		uint64_t *ret_nodeid, struct session_msg *msg);
 
 int view_lookup(struct view *v, uint64_t parent, const char *name, uint64_t *ret_nodeid);
 int view_getattr(struct view *v, uint64_t nodeid, struct stat *ret);
@@ -225,8 +224,8 @@ struct worker {
 extern const struct fuse_lowlevel_ops worker_ops;
 
 /** worker_iomap_begin() - FUSE_IOMAP_BEGIN */
-int worker_iomap_begin(void *userdata, uint64_t nodeid,
-		       const struct fuse_iomap_begin_in *in, struct fuse_iomap_io *out);
+int worker_iomap_begin(void *userdata, uint64_t nodeid, const struct fuse_iomap_begin_in *in,
+		       struct fuse_iomap_io *out);
 void worker_dev_event(void *userdata, const struct fuse_iomap_dev_event_in *in);
 
 /** ctl_open() - lock the uuid, make run directory and control socket */

@@ -91,12 +91,10 @@ static void server_attr(const struct server *s, uint64_t nodeid, struct stat *re
 static bool server_has(const struct server *s, uint64_t nodeid)
 {
 	return nodeid == FUSE_ROOT_ID ||
-	       (nodeid >= SLICE_NODEID_FIRST &&
-		nodeid - SLICE_NODEID_FIRST < s->table.nr_files);
+	       (nodeid >= SLICE_NODEID_FIRST && nodeid - SLICE_NODEID_FIRST < s->table.nr_files);
 }
 
-static void server_entry(const struct server *s, uint64_t nodeid,
-			 struct fuse_entry_param *ret)
+static void server_entry(const struct server *s, uint64_t nodeid, struct fuse_entry_param *ret)
 {
 	*ret = (struct fuse_entry_param){
 		.ino = nodeid,
@@ -229,8 +227,7 @@ static const struct slice_range *server_range(void *ctx, uint32_t i)
 	return i < s->table.nr_ranges ? &s->table.ranges[i] : NULL;
 }
 
-static int server_iomap_begin(void *userdata, uint64_t nodeid,
-			      const struct fuse_iomap_begin_in *in,
+static int server_iomap_begin(void *userdata, uint64_t nodeid, const struct fuse_iomap_begin_in *in,
 			      struct fuse_iomap_io *out)
 {
 	struct server *s = userdata;
@@ -239,8 +236,8 @@ static int server_iomap_begin(void *userdata, uint64_t nodeid,
 		return -ENXIO;
 	if (in->generation != SLICE_GENERATION)
 		return -ESTALE;
-	return slice_resolve(&s->table.files[nodeid - SLICE_NODEID_FIRST].slice,
-			     server_range, s, in->pos, out);
+	return slice_resolve(&s->table.files[nodeid - SLICE_NODEID_FIRST].slice, server_range, s,
+			     in->pos, out);
 }
 
 static void server_dev_event(void *userdata, const struct fuse_iomap_dev_event_in *in)
@@ -254,8 +251,8 @@ static void server_dev_event(void *userdata, const struct fuse_iomap_dev_event_i
 	if (in->flags & FUSE_IOMAP_DEV_REMOVED)
 		say(LOG_ERR, "%s was removed; files on it give EIO", path);
 	else
-		say(LOG_ERR, "%s failed at %llu, %llu bytes", path,
-		    (unsigned long long)in->offset, (unsigned long long)in->length);
+		say(LOG_ERR, "%s failed at %llu, %llu bytes", path, (unsigned long long)in->offset,
+		    (unsigned long long)in->length);
 }
 
 /* ---- devices ---- */
@@ -286,8 +283,7 @@ static uint64_t device_size(int fd)
 }
 
 /* The kernel holds the device from here on; the fd is not needed any more. */
-static int server_add_device(struct server *s, struct table_device *dev,
-			     struct session_msg *msg)
+static int server_add_device(struct server *s, struct table_device *dev, struct session_msg *msg)
 {
 	int fd = open(dev->path, O_RDWR | O_CLOEXEC);
 	uint64_t size;
@@ -303,8 +299,7 @@ static int server_add_device(struct server *s, struct table_device *dev,
 	close(fd);
 	if (!err && dev->end > size) {
 		session_say(msg, "%s: a range of the table ends at %llu, the device at %llu",
-			    dev->path, (unsigned long long)dev->end,
-			    (unsigned long long)size);
+			    dev->path, (unsigned long long)dev->end, (unsigned long long)size);
 		err = -ERANGE;
 	}
 	return err;

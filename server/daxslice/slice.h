@@ -32,9 +32,9 @@ struct slice_file {
 /* Range i of all files, NULL if there is none. */
 typedef const struct slice_range *(*slice_range_fn)(void *ctx, __u32 i);
 
-static inline __attribute__((always_inline)) void
-slice_map(const struct slice_range *r, __u64 offset, __u64 length, __u64 skip,
-	  struct fuse_iomap_io *out)
+static inline __attribute__((always_inline)) void slice_map(const struct slice_range *r,
+							    __u64 offset, __u64 length, __u64 skip,
+							    struct fuse_iomap_io *out)
 {
 	out->offset = offset;
 	out->length = length;
@@ -50,9 +50,9 @@ slice_map(const struct slice_range *r, __u64 offset, __u64 length, __u64 skip,
  * The whole range of a linear or concatenated file, one chunk of a striped one.
  * Return: 0, or -ENXIO past the end.
  */
-static inline __attribute__((always_inline)) int
-slice_resolve(const struct slice_file *f, slice_range_fn range, void *ctx, __u64 pos,
-	      struct fuse_iomap_io *out)
+static inline __attribute__((always_inline)) int slice_resolve(const struct slice_file *f,
+							       slice_range_fn range, void *ctx,
+							       __u64 pos, struct fuse_iomap_io *out)
 {
 	const struct slice_range *r;
 	__u64 chunk;

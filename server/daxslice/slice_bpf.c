@@ -24,12 +24,11 @@ static int slice_bpf_fill(const struct slice_bpf *b, const struct table *t)
 	int err = 0;
 
 	for (uint32_t i = 0; !err && i < t->nr_files; i++)
-		err = bpf_map__update_elem(b->skel->maps.files, &i, sizeof(i),
-					   &t->files[i].slice,
+		err = bpf_map__update_elem(b->skel->maps.files, &i, sizeof(i), &t->files[i].slice,
 					   sizeof(t->files[i].slice), 0);
 	for (uint32_t i = 0; !err && i < t->nr_ranges; i++)
-		err = bpf_map__update_elem(b->skel->maps.ranges, &i, sizeof(i),
-					   &t->ranges[i], sizeof(t->ranges[i]), 0);
+		err = bpf_map__update_elem(b->skel->maps.ranges, &i, sizeof(i), &t->ranges[i],
+					   sizeof(t->ranges[i]), 0);
 	return err;
 }
 
@@ -54,8 +53,7 @@ static int slice_bpf_load(struct slice_bpf *b, const struct table *t, int fuse_f
 /* libbpf's own warnings would drown the one line that we print. */
 static int slice_bpf_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	return level == LIBBPF_WARN && getenv("LIBBPF_LOG_LEVEL") ?
-	       vfprintf(stderr, fmt, ap) : 0;
+	return level == LIBBPF_WARN && getenv("LIBBPF_LOG_LEVEL") ? vfprintf(stderr, fmt, ap) : 0;
 }
 
 int slice_bpf_attach(const struct table *t, int fuse_fd, struct slice_bpf **ret,
@@ -70,8 +68,9 @@ int slice_bpf_attach(const struct table *t, int fuse_fd, struct slice_bpf **ret,
 	err = slice_bpf_load(b, t, fuse_fd);
 	if (err) {
 		session_say(msg, "cannot load the BPF program: %s%s", strerror(-err),
-			    err == -ESRCH || err == -ENOENT ?
-			    "; boot a kernel with CONFIG_FUSE_IOMAP_BPF" : "");
+			    err == -ESRCH || err == -ENOENT
+				    ? "; boot a kernel with CONFIG_FUSE_IOMAP_BPF"
+				    : "");
 		slice_bpf_free(b);
 		return err;
 	}

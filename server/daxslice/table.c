@@ -61,8 +61,7 @@ static char *table_word(struct reader *r)
 	return strtok_r(NULL, BLANKS, &r->save);
 }
 
-static int table_number(struct reader *r, const char *word, const char *what,
-			__u64 *ret)
+static int table_number(struct reader *r, const char *word, const char *what, __u64 *ret)
 {
 	static const char suffixes[] = "KMGT";
 	unsigned long long value;
@@ -89,8 +88,8 @@ static int table_number(struct reader *r, const char *word, const char *what,
 	if (value > INT64_MAX)
 		return table_bad(r, "%s '%s' is too large", what, word);
 	if (value % r->page)
-		return table_bad(r, "%s '%s' is not a multiple of the page size %llu", what,
-				 word, (unsigned long long)r->page);
+		return table_bad(r, "%s '%s' is not a multiple of the page size %llu", what, word,
+				 (unsigned long long)r->page);
 	*ret = value;
 	return 0;
 }
@@ -131,11 +130,10 @@ static int table_check_overlap(const struct reader *r, const struct slice_range 
 	for (size_t i = 0; i < t->nr_ranges; i++) {
 		const struct slice_range *old = &t->ranges[i];
 
-		if (old->dev == new->dev && new->addr < old->addr + old->length &&
+		if (old->dev == new->dev &&new->addr < old->addr + old->length &&
 		    old->addr < new->addr + new->length)
 			return table_bad(r, "%s: range at %llu overlaps the one at %llu",
-					 t->devices[new->dev].path,
-					 (unsigned long long)new->addr,
+					 t->devices[new->dev].path, (unsigned long long)new->addr,
 					 (unsigned long long)old->addr);
 	}
 	return 0;
@@ -157,15 +155,13 @@ static int table_range(struct reader *r, const char *path, struct slice_file *fi
 		return err;
 	if (!range.length)
 		return table_bad(r, "length is 0");
-	if (range.length > INT64_MAX - range.addr ||
-	    range.length > INT64_MAX - file->size)
+	if (range.length > INT64_MAX - range.addr || range.length > INT64_MAX - file->size)
 		return table_bad(r, "offset or length is too large");
 	if (file->count == SLICE_RANGES_MAX)
 		return table_bad(r, "more than %u ranges", SLICE_RANGES_MAX);
 	if (file->chunk && range.length % file->chunk)
 		return table_bad(r, "length is not a multiple of the chunk");
-	if (file->chunk && file->count &&
-	    range.length != t->ranges[file->first].length)
+	if (file->chunk && file->count && range.length != t->ranges[file->first].length)
 		return table_bad(r, "ranges of a striped file must have the same length");
 	err = table_check_overlap(r, &range);
 	if (err)
@@ -240,7 +236,9 @@ static int table_line(struct reader *r, char *line)
 		return err;
 	if (file.slice.count < min || file.slice.count > max)
 		return table_bad(r, "%u ranges, expected %s", file.slice.count,
-				 max == 1 ? "one" : min == 1 ? "one or more" : "two or more");
+				 max == 1   ? "one"
+				 : min == 1 ? "one or more"
+					    : "two or more");
 
 	grown = table_grow(t->files, t->nr_files, sizeof(*grown));
 	if (!grown)

@@ -183,7 +183,8 @@ void famfs_alloc_mark(struct famfs_alloc *alloc, const struct famfs_media_entry 
 		ext = fmap->interleave.strips;
 		n = le32toh(fmap->nextents) ? le64toh(fmap->interleave.nstrips) : 0;
 		break;
-	default: return;
+	default:
+		return;
 	}
 	if (n > FAMFS_MAX_EXTENTS)
 		n = FAMFS_MAX_EXTENTS;

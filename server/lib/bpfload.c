@@ -39,15 +39,11 @@ struct link_info {
 
 /* Order of bpfload_fd; NULL: never pinned. The link comes last. */
 static const char *const pin_name[BPFLOAD_NR_FDS] = {
-	[BPFLOAD_SLOTS]		= "slots",
-	[BPFLOAD_RESERVED]	= "reserved",
-	[BPFLOAD_EXTENTS]	= "extents",
-	[BPFLOAD_RODATA]	= "rodata",
-	[BPFLOAD_LINK]		= "link",
+	[BPFLOAD_SLOTS] = "slots",   [BPFLOAD_RESERVED] = "reserved", [BPFLOAD_EXTENTS] = "extents",
+	[BPFLOAD_RODATA] = "rodata", [BPFLOAD_LINK] = "link",
 };
 
-static void bpfload_say(char *msg, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+static void bpfload_say(char *msg, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void bpfload_say(char *msg, const char *fmt, ...)
 {
@@ -119,15 +115,15 @@ static int table_copy(int fd, uint32_t count, size_t size, void **ret)
 	return 0;
 }
 
-static int table_map(const struct bpfload *b, enum bpfload_fd which, uint32_t count,
-		     size_t size, void **ret)
+static int table_map(const struct bpfload *b, enum bpfload_fd which, uint32_t count, size_t size,
+		     void **ret)
 {
 	void *p;
 
 	if (!b->writable)
 		return table_copy(b->fd[which], count, size, ret);
-	p = mmap(NULL, table_bytes(count, size), PROT_READ | PROT_WRITE, MAP_SHARED,
-		 b->fd[which], 0);
+	p = mmap(NULL, table_bytes(count, size), PROT_READ | PROT_WRITE, MAP_SHARED, b->fd[which],
+		 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	*ret = p;
@@ -185,16 +181,18 @@ static int bpfload_load_failed(int err, char *msg)
 	switch (err) {
 	case -ENOENT:
 	case -ESRCH:
-		bpfload_say(msg, "kernel lacks struct_ops type fuse_iomap_bpf_ops (%s): boot a "
-			    "kernel with CONFIG_FUSE_IOMAP_BPF", last_words);
+		bpfload_say(msg,
+			    "kernel lacks struct_ops type fuse_iomap_bpf_ops (%s): boot a "
+			    "kernel with CONFIG_FUSE_IOMAP_BPF",
+			    last_words);
 		return -EOPNOTSUPP;
 	case -ENOSYS:
 		bpfload_say(msg, "kernel lacks BPF: boot a kernel with CONFIG_BPF_SYSCALL and "
-			    "CONFIG_FUSE_IOMAP_BPF");
+				 "CONFIG_FUSE_IOMAP_BPF");
 		return -EOPNOTSUPP;
 	case -EPERM:
 		bpfload_say(msg, "not permitted to load a BPF program: needs CAP_BPF and "
-			    "CAP_PERFMON (root)");
+				 "CAP_PERFMON (root)");
 		return err;
 	case -ENOMEM:
 	case -E2BIG:
@@ -224,10 +222,8 @@ static int skel_load(struct famfs_bpf *skel, const struct bpfload_config *c, int
 static int skel_take_fds(const struct famfs_bpf *skel, struct bpfload *b)
 {
 	const struct bpf_map *const map[BPFLOAD_NR_FDS] = {
-		[BPFLOAD_SLOTS]		= skel->maps.slots,
-		[BPFLOAD_RESERVED]	= skel->maps.reserved,
-		[BPFLOAD_EXTENTS]	= skel->maps.extents,
-		[BPFLOAD_RODATA]	= skel->maps.rodata,
+		[BPFLOAD_SLOTS] = skel->maps.slots,	[BPFLOAD_RESERVED] = skel->maps.reserved,
+		[BPFLOAD_EXTENTS] = skel->maps.extents, [BPFLOAD_RODATA] = skel->maps.rodata,
 		[BPFLOAD_OPS]		= skel->maps.famfs_ops,
 	};
 	int err = 0;
@@ -238,8 +234,7 @@ static int skel_take_fds(const struct famfs_bpf *skel, struct bpfload *b)
 	return err;
 }
 
-int bpfload_load(const struct bpfload_config *config, int fuse_fd,
-		 struct bpfload **ret, char *msg)
+int bpfload_load(const struct bpfload_config *config, int fuse_fd, struct bpfload **ret, char *msg)
 {
 	struct bpfload *b = bpfload_new();
 	struct famfs_bpf *skel = NULL;
@@ -322,11 +317,11 @@ int bpfload_attach(struct bpfload *b, char *msg)
 		break;
 	case -EPERM:
 		bpfload_say(msg, "not permitted to attach the BPF program: needs CAP_SYS_RAWIO in "
-			    "the initial user namespace (root)");
+				 "the initial user namespace (root)");
 		break;
 	case -EOPNOTSUPP:
 		bpfload_say(msg, "cannot attach the BPF program: the connection did not choose "
-			    "mappings by BPF");
+				 "mappings by BPF");
 		break;
 	default:
 		bpfload_say(msg, "cannot attach the BPF program: %s", strerror(-fd));
@@ -419,8 +414,7 @@ static bool pin_is(const char *path, int fd, bool link)
 	return same;
 }
 
-static int pin_one(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_fd which, int fd,
-		   char *msg)
+static int pin_one(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_fd which, int fd, char *msg)
 {
 	bool link = which == BPFLOAD_LINK;
 	char path[BPFLOAD_PATH_MAX];
@@ -629,8 +623,8 @@ static void adopt_tables(struct bpfload *b)
 	*c = none.config;
 }
 
-static int adopt_pin(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_fd which,
-		     bool writable, int *ret_fd, char *msg)
+static int adopt_pin(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_fd which, bool writable,
+		     int *ret_fd, char *msg)
 {
 	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = writable ? 0 : BPF_F_RDONLY);
 	char path[BPFLOAD_PATH_MAX];

@@ -65,8 +65,7 @@ struct bpfload {
  * CAP_PERFMON. Return: 0; -EOPNOTSUPP if the kernel has no fuse_iomap_bpf_ops;
  * -EPERM; -ENOMEM; ...
  */
-int bpfload_load(const struct bpfload_config *config, int fuse_fd,
-		 struct bpfload **ret, char *msg);
+int bpfload_load(const struct bpfload_config *config, int fuse_fd, struct bpfload **ret, char *msg);
 
 /**
  * bpfload_attach() - make the link: from now on this program answers
@@ -84,8 +83,7 @@ int bpfload_attach(struct bpfload *b, char *msg);
  * link's stays): bpfload_pin(new) then completes them. Free old afterwards.
  * On failure all is as before, except that old's maps may have lost their pins.
  */
-int bpfload_replace(struct bpfload *new, struct bpfload *old,
-		    const uint8_t *uuid, char *msg);
+int bpfload_replace(struct bpfload *new, struct bpfload *old, const uint8_t *uuid, char *msg);
 
 /** bpfload_free() - close fds, unmap; does not touch pins. NULL is fine */
 void bpfload_free(struct bpfload *b);
@@ -109,8 +107,7 @@ enum bpfload_pins {
  * Asks the kernel, by replacing the link's program with itself, which fails once the
  * connection is gone; never guesses from names or ages. Needs CAP_SYS_ADMIN.
  */
-int bpfload_probe_pins(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_pins *ret,
-		       char *msg);
+int bpfload_probe_pins(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_pins *ret, char *msg);
 
 /**
  * bpfload_adopt() - an instance from pins
@@ -120,8 +117,8 @@ int bpfload_probe_pins(const uint8_t uuid[FAMFS_UUID_LEN], enum bpfload_pins *re
  * Where a map has no pin, or has not the form of ours, the result has no tables
  * (slots is NULL) and is good for bpfload_replace() only. Return: 0; -ENOENT; -EPERM.
  */
-int bpfload_adopt(const uint8_t uuid[FAMFS_UUID_LEN], bool writable,
-		  struct bpfload **ret, char *msg);
+int bpfload_adopt(const uint8_t uuid[FAMFS_UUID_LEN], bool writable, struct bpfload **ret,
+		  char *msg);
 
 /**
  * bpfload_adopt_fds() - an instance from fds that someone kept for us

@@ -23,8 +23,7 @@ int ctl_path(const uint8_t uuid[16], const char *name, char *buf, size_t size)
 	int n;
 
 	uuid_unparse_lower(uuid, text);
-	n = snprintf(buf, size, "%s/%s%s%s", CTL_RUN_DIR, text, name ? "/" : "",
-		     name ? name : "");
+	n = snprintf(buf, size, "%s/%s%s%s", CTL_RUN_DIR, text, name ? "/" : "", name ? name : "");
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
@@ -116,8 +115,7 @@ static int ctl_recv_all(int fd, char *buf, size_t len, int64_t deadline_ms)
 	return 0;
 }
 
-static int ctl_recv_until(int fd, char *buf, size_t size, size_t *ret_len,
-			  int64_t deadline_ms)
+static int ctl_recv_until(int fd, char *buf, size_t size, size_t *ret_len, int64_t deadline_ms)
 {
 	struct ctl_header h;
 	int err;
@@ -141,8 +139,7 @@ static int ctl_recv_until(int fd, char *buf, size_t size, size_t *ret_len,
 
 int ctl_recv(int fd, void *buf, size_t size, size_t *ret_len)
 {
-	return ctl_recv_until(fd, buf, size, ret_len,
-			      ctl_now_ms() + CTL_TIMEOUT_S * 1000LL);
+	return ctl_recv_until(fd, buf, size, ret_len, ctl_now_ms() + CTL_TIMEOUT_S * 1000LL);
 }
 
 int ctl_reply(int fd, uint16_t op, int err, uint64_t nodeid, const char *text)
@@ -185,8 +182,7 @@ int ctl_call(int fd, void *request, size_t len, const char *string, size_t strin
 	if (got < sizeof(reply))
 		return -EPROTO;
 	memcpy(&reply, buf, sizeof(reply));
-	if (reply.h.op != (h->op | CTL_OP_REPLY) ||
-	    reply.text_len != got - sizeof(reply))
+	if (reply.h.op != (h->op | CTL_OP_REPLY) || reply.text_len != got - sizeof(reply))
 		return -EPROTO;
 
 	*ret = reply;
@@ -195,8 +191,8 @@ int ctl_call(int fd, void *request, size_t len, const char *string, size_t strin
 	return 0;
 }
 
-static int ctl_ask(int fd, void *request, size_t len, const char *path,
-		   size_t path_len, char *text, size_t size)
+static int ctl_ask(int fd, void *request, size_t len, const char *path, size_t path_len, char *text,
+		   size_t size)
 {
 	struct ctl_reply reply;
 	int err;
@@ -210,8 +206,8 @@ static int ctl_ask(int fd, void *request, size_t len, const char *path,
 	return reply.err;
 }
 
-int ctl_mkdir(int fd, const char *path, uint32_t uid, uint32_t gid, uint32_t mode,
-	      char *text, size_t size)
+int ctl_mkdir(int fd, const char *path, uint32_t uid, uint32_t gid, uint32_t mode, char *text,
+	      size_t size)
 {
 	struct ctl_mkdir req = {
 		.h.op = CTL_OP_MKDIR,
@@ -224,9 +220,8 @@ int ctl_mkdir(int fd, const char *path, uint32_t uid, uint32_t gid, uint32_t mod
 	return ctl_ask(fd, &req, sizeof(req), path, req.path_len, text, size);
 }
 
-int ctl_create_file(int fd, const char *path, uint64_t bytes, uint32_t uid,
-		    uint32_t gid, uint32_t mode, const struct ctl_layout *layout,
-		    char *text, size_t size)
+int ctl_create_file(int fd, const char *path, uint64_t bytes, uint32_t uid, uint32_t gid,
+		    uint32_t mode, const struct ctl_layout *layout, char *text, size_t size)
 {
 	struct ctl_create req = {
 		.h.op = CTL_OP_CREATE,

@@ -97,8 +97,8 @@ int ctl_call(int fd, void *request, size_t len, const char *string, size_t strin
 	     struct ctl_reply *ret, char *text, size_t size);
 
 /** ctl_mkdir() - 0 or -errno; text (size bytes) says why */
-int ctl_mkdir(int fd, const char *path, uint32_t uid, uint32_t gid, uint32_t mode,
-	      char *text, size_t size);
+int ctl_mkdir(int fd, const char *path, uint32_t uid, uint32_t gid, uint32_t mode, char *text,
+	      size_t size);
 
 /* How ctl_create_file() lays a file out; all 0: contiguous. */
 struct ctl_layout {
@@ -109,9 +109,8 @@ struct ctl_layout {
 };
 
 /** ctl_create_file() - likewise */
-int ctl_create_file(int fd, const char *path, uint64_t bytes, uint32_t uid,
-		    uint32_t gid, uint32_t mode, const struct ctl_layout *layout,
-		    char *text, size_t size);
+int ctl_create_file(int fd, const char *path, uint64_t bytes, uint32_t uid, uint32_t gid,
+		    uint32_t mode, const struct ctl_layout *layout, char *text, size_t size);
 
 /** ctl_status() - JSON into text */
 int ctl_status(int fd, char *text, size_t size);

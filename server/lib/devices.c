@@ -60,13 +60,16 @@ static int device_check_char(struct device *d, struct session_msg *msg)
 
 	device_sys_link(d->rdev, "subsystem", subsystem, sizeof(subsystem));
 	if (strcmp(subsystem, "dax")) {
-		session_say(msg, "%s: not a DAX device: give a DAX character device "
-			    "(/dev/daxX.Y) or a block device that does DAX", d->path);
+		session_say(msg,
+			    "%s: not a DAX device: give a DAX character device "
+			    "(/dev/daxX.Y) or a block device that does DAX",
+			    d->path);
 		return -ENODEV;
 	}
 	device_sys_link(d->rdev, "driver", driver, sizeof(driver));
 	if (strcmp(driver, "fsdev_dax")) {
-		session_say(msg, "%s: bound to %s, not to driver fsdev_dax; if nobody uses it: "
+		session_say(msg,
+			    "%s: bound to %s, not to driver fsdev_dax; if nobody uses it: "
 			    "echo %s > /sys/bus/dax/drivers/%s/unbind; "
 			    "echo %s > /sys/bus/dax/drivers/fsdev_dax/new_id",
 			    d->path, driver[0] ? driver : "no driver", d->name,
@@ -120,15 +123,16 @@ static int device_check(struct device *d, struct session_msg *msg)
 		return device_check_char(d, msg);
 
 	if (S_ISREG(st.st_mode))
-		session_say(msg, "%s: an image file, not a DAX device; files can only be "
-			    "mounted in mode compat, which is not built", d->path);
+		session_say(msg,
+			    "%s: an image file, not a DAX device; files can only be "
+			    "mounted in mode compat, which is not built",
+			    d->path);
 	else
 		session_say(msg, "%s: not a device", d->path);
 	return -ENODEV;
 }
 
-int device_open(const char *path, bool read_only, struct device *ret,
-		struct session_msg *msg)
+int device_open(const char *path, bool read_only, struct device *ret, struct session_msg *msg)
 {
 	struct device d = { .fd = -1, .read_only = read_only };
 	char *real;
@@ -137,7 +141,8 @@ int device_open(const char *path, bool read_only, struct device *ret,
 	real = realpath(path, NULL);
 	if (!real) {
 		err = -errno;
-		session_say(msg, "%s: %s", path, err == -ENOENT ? "no such device" : strerror(-err));
+		session_say(msg, "%s: %s", path,
+			    err == -ENOENT ? "no such device" : strerror(-err));
 		return err;
 	}
 	if (strlen(real) >= sizeof(d.path)) {

@@ -34,8 +34,7 @@ struct device {
  * character device under another driver than fsdev_dax; other -errno. msg says
  * what and what to do.
  */
-int device_open(const char *path, bool read_only, struct device *ret,
-		struct session_msg *msg);
+int device_open(const char *path, bool read_only, struct device *ret, struct session_msg *msg);
 void device_close(struct device *d);
 
 #endif /* FAMFS_LIB_DEVICES_H */

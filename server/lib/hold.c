@@ -156,8 +156,10 @@ int setup_recv(int sock, struct setup_message *ret, int *ret_fd)
 	struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
 	char control[CMSG_SPACE(sizeof(int))];
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *c;
 	int fd = -1;

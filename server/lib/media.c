@@ -103,10 +103,15 @@ int famfs_bad_dec(const struct famfs_at *at, int errnum, uint64_t off, const cha
 static const char *object_name(const struct famfs_error *e, char *buf, size_t size)
 {
 	switch (e->object) {
-	case FAMFS_OBJ_DEVICE: return "device";
-	case FAMFS_OBJ_SUPER: return "superblock";
-	case FAMFS_OBJ_LOG_HEADER: return "log header";
-	case FAMFS_OBJ_ENTRY: snprintf(buf, size, "log entry %" PRIu64, e->index); return buf;
+	case FAMFS_OBJ_DEVICE:
+		return "device";
+	case FAMFS_OBJ_SUPER:
+		return "superblock";
+	case FAMFS_OBJ_LOG_HEADER:
+		return "log header";
+	case FAMFS_OBJ_ENTRY:
+		snprintf(buf, size, "log entry %" PRIu64, e->index);
+		return buf;
 	}
 	return "media";
 }

@@ -64,9 +64,15 @@ int famfs_flush_range(void *ctx, const void *addr, size_t len)
 
 	(void)ctx;
 	switch (flush_probe()) {
-	case FLUSH_CLWB: lines_clwb(p, end); break;
-	case FLUSH_CLFLUSHOPT: lines_clflushopt(p, end); break;
-	default: lines_clflush(p, end); break;
+	case FLUSH_CLWB:
+		lines_clwb(p, end);
+		break;
+	case FLUSH_CLFLUSHOPT:
+		lines_clflushopt(p, end);
+		break;
+	default:
+		lines_clflush(p, end);
+		break;
 	}
 	_mm_sfence();
 	return 0;

@@ -582,8 +582,10 @@ static int file_decode(const struct famfs_media_file *raw, const struct famfs_de
 				     "size", ret->size, "at most 0x%" PRIx64, INT64_MAX);
 	ret->ext_type = le32toh(raw->fmap.ext_type);
 	switch (ret->ext_type) {
-	case FAMFS_EXT_SIMPLE: return simple_decode(&raw->fmap, devs, at, ret);
-	case FAMFS_EXT_INTERLEAVE: return interleave_decode(&raw->fmap, devs, at, ret);
+	case FAMFS_EXT_SIMPLE:
+		return simple_decode(&raw->fmap, devs, at, ret);
+	case FAMFS_EXT_INTERLEAVE:
+		return interleave_decode(&raw->fmap, devs, at, ret);
 	}
 	return famfs_bad_dec(at, -EUCLEAN, offsetof(struct famfs_media_entry, file.fmap.ext_type),
 			     "ext_type", ret->ext_type, "0 (simple) or 1 (interleaved)");
@@ -654,9 +656,12 @@ int famfs_entry_decode_body(const struct famfs_media_entry *raw, const char *dev
 	ret->index = index;
 	ret->type = le32toh(raw->type);
 	switch (ret->type) {
-	case FAMFS_ENTRY_FILE: return file_decode(&raw->file, devs, &at, ret);
-	case FAMFS_ENTRY_MKDIR: return mkdir_decode(&raw->mkdir, &at, ret);
-	case FAMFS_ENTRY_ADD_DAXDEV: return add_daxdev_decode(&raw->add_daxdev, devs, &at, ret);
+	case FAMFS_ENTRY_FILE:
+		return file_decode(&raw->file, devs, &at, ret);
+	case FAMFS_ENTRY_MKDIR:
+		return mkdir_decode(&raw->mkdir, &at, ret);
+	case FAMFS_ENTRY_ADD_DAXDEV:
+		return add_daxdev_decode(&raw->add_daxdev, devs, &at, ret);
 	case FAMFS_ENTRY_INVALID:
 		at.verdict = FAMFS_SKIP;
 		return famfs_bad(&at, -EUCLEAN, off, "type", "4 (INVALID)", "an entry in use");

@@ -113,9 +113,15 @@ int famfs_entry_encode(const struct famfs_entry *entry, const char *device,
 	ret->seqnum = htole64(entry->index);
 	ret->type = htole32(entry->type);
 	switch (entry->type) {
-	case FAMFS_ENTRY_FILE: err = file_encode(entry, &ret->file); break;
-	case FAMFS_ENTRY_MKDIR: mkdir_encode(entry, &ret->mkdir); break;
-	case FAMFS_ENTRY_ADD_DAXDEV: add_daxdev_encode(entry, &ret->add_daxdev); break;
+	case FAMFS_ENTRY_FILE:
+		err = file_encode(entry, &ret->file);
+		break;
+	case FAMFS_ENTRY_MKDIR:
+		mkdir_encode(entry, &ret->mkdir);
+		break;
+	case FAMFS_ENTRY_ADD_DAXDEV:
+		add_daxdev_encode(entry, &ret->add_daxdev);
+		break;
 	default:
 		return famfs_bad_dec(&at, -EINVAL, offsetof(struct famfs_media_entry, type), "type",
 				     entry->type, "FILE, MKDIR or ADD_DAXDEV");

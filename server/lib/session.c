@@ -59,15 +59,13 @@ static void session_op_init(void *userdata, struct fuse_conn_info *conn)
 	if (s->op_init)
 		s->op_init(s->config.userdata, conn);
 
-	conn->want &= ~(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_WRITEBACK_CACHE |
-			FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_POSIX_LOCKS |
-			FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_HANDLE_KILLPRIV |
-			FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-			FUSE_CAP_SPLICE_MOVE);
+	conn->want &=
+		~(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA |
+		  FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_HANDLE_KILLPRIV |
+		  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	conn->want |= conn->capable &
 		      (FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS |
-		       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
-		       FUSE_CAP_READDIRPLUS_AUTO);
+		       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
 }
 
 void *session_userdata(fuse_req_t req)
@@ -101,8 +99,8 @@ static int session_check_adopt(const struct session_init *x, struct session_msg 
 	return -EINVAL;
 }
 
-int session_new(const struct session_config *config, int fuse_fd,
-		struct session **ret_session, struct session_msg *msg)
+int session_new(const struct session_config *config, int fuse_fd, struct session **ret_session,
+		struct session_msg *msg)
 {
 	static const struct fuse_custom_io io = {
 		.writev = session_hook_writev,
@@ -113,8 +111,7 @@ int session_new(const struct session_config *config, int fuse_fd,
 	struct session *s;
 	int err;
 
-	if (config->threads > SESSION_THREADS_MAX ||
-	    (config->methods & ~0xffffU) || !config->ops)
+	if (config->threads > SESSION_THREADS_MAX || (config->methods & ~0xffffU) || !config->ops)
 		return -EINVAL;
 	if (config->adopt) {
 		err = session_check_adopt(config->adopt, msg);

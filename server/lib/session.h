@@ -92,11 +92,9 @@ struct session_config {
 	void *userdata;
 	uint32_t methods;
 	bool (*is_iomap)(void *userdata, uint64_t nodeid, mode_t mode);
-	int (*iomap_begin)(void *userdata, uint64_t nodeid,
-			   const struct fuse_iomap_begin_in *in,
+	int (*iomap_begin)(void *userdata, uint64_t nodeid, const struct fuse_iomap_begin_in *in,
 			   struct fuse_iomap_io *out);
-	void (*dev_event)(void *userdata,
-			  const struct fuse_iomap_dev_event_in *in);
+	void (*dev_event)(void *userdata, const struct fuse_iomap_dev_event_in *in);
 	void (*thread_start)(void *userdata);
 	bool (*early)(void *userdata, uint32_t opcode, uint64_t nodeid);
 	unsigned int threads;
@@ -145,8 +143,8 @@ int session_fsmount(int fuse_fd, const struct session_mount *p, int *ret_mnt_fd,
 		    struct session_msg *msg);
 
 /** session_new() - serve fuse_fd, which stays the caller's: it is duplicated */
-int session_new(const struct session_config *config, int fuse_fd,
-		struct session **ret_session, struct session_msg *msg);
+int session_new(const struct session_config *config, int fuse_fd, struct session **ret_session,
+		struct session_msg *msg);
 
 /** session_userdata() - in a handler, in place of fuse_req_userdata() */
 void *session_userdata(fuse_req_t req);

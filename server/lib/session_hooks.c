@@ -34,8 +34,8 @@ static uint32_t session_init_in_methods(const struct session_init *x)
 {
 	uint32_t methods;
 
-	memcpy(&methods, x->request + sizeof(struct fuse_in_header) +
-	       SESSION_INIT_IN_METHODS, sizeof(methods));
+	memcpy(&methods, x->request + sizeof(struct fuse_in_header) + SESSION_INIT_IN_METHODS,
+	       sizeof(methods));
 	return methods;
 }
 
@@ -52,20 +52,23 @@ static int session_check_offer(struct session *s, struct session_msg *msg)
 	memcpy(&in, s->exchange.request + sizeof(struct fuse_in_header), sizeof(in));
 	if (!(session_init_in_flags(&in) & FUSE_IOMAP)) {
 		session_say(msg, "kernel lacks fuse-iomap (INIT bit 44 is not offered): "
-			    "boot a kernel with CONFIG_FUSE_IOMAP, and mount with "
-			    "CAP_SYS_RAWIO in the initial user namespace");
+				 "boot a kernel with CONFIG_FUSE_IOMAP, and mount with "
+				 "CAP_SYS_RAWIO in the initial user namespace");
 		return -EOPNOTSUPP;
 	}
 	offered = session_init_in_methods(&s->exchange);
 	if (want & ~offered & FUSE_IOMAP_METHOD_BPF) {
-		session_say(msg, "kernel computes no mappings by BPF (method 0x%x of 0x%x "
+		session_say(msg,
+			    "kernel computes no mappings by BPF (method 0x%x of 0x%x "
 			    "offered): boot a kernel with CONFIG_FUSE_IOMAP_BPF",
 			    FUSE_IOMAP_METHOD_BPF, offered);
 		return -EOPNOTSUPP;
 	}
 	if (want & ~offered) {
-		session_say(msg, "kernel lacks a method of fuse-iomap: 0x%x wanted, "
-			    "0x%x offered", want, offered);
+		session_say(msg,
+			    "kernel lacks a method of fuse-iomap: 0x%x wanted, "
+			    "0x%x offered",
+			    want, offered);
 		return -EOPNOTSUPP;
 	}
 	return 0;
@@ -81,8 +84,7 @@ static void session_edit_init(struct session *s, struct fuse_init_out *out)
 	memcpy(&in, s->exchange.request + sizeof(struct fuse_in_header), sizeof(in));
 	offered = session_init_in_flags(&in);
 
-	flags = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_ABORT_ERROR |
-		FUSE_HAS_RESEND;
+	flags = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_ABORT_ERROR | FUSE_HAS_RESEND;
 	flags &= offered;
 	if (methods)
 		flags |= FUSE_IOMAP;
@@ -127,8 +129,7 @@ static bool session_see_init(struct session *s, const void *buf, size_t len)
 	return false;
 }
 
-static size_t session_gather(const struct iovec *iov, int count, uint8_t *buf,
-			     size_t size)
+static size_t session_gather(const struct iovec *iov, int count, uint8_t *buf, size_t size)
 {
 	size_t len = 0;
 
@@ -156,9 +157,11 @@ static ssize_t session_compare_init(struct session *s, const uint8_t *reply, siz
 		return (ssize_t)len;
 	}
 
-	session_say(&msg, "cannot serve the connection of another server version: its "
+	session_say(&msg,
+		    "cannot serve the connection of another server version: its "
 		    "INIT reply (%u bytes) and ours (%zu bytes) differ at byte %zu; "
-		    "unmount, or start the version that mounted", x->reply_len, len, at);
+		    "unmount, or start the version that mounted",
+		    x->reply_len, len, at);
 	session_set_init(s, SESSION_INIT_REFUSED, -ESTALE, &msg);
 	return (ssize_t)len;
 }
@@ -180,7 +183,7 @@ static ssize_t session_reply_init(struct session *s, struct iovec *iov, int coun
 	if (head->error || len > sizeof(reply)) {
 		session_refuse_init(s, head->unique);
 		session_say(&msg, "libfuse refuses the kernel's INIT: its version is not "
-			    "one that this server was written for");
+				  "one that this server was written for");
 		session_set_init(s, SESSION_INIT_REFUSED, -EPROTO, &msg);
 		return (ssize_t)len;
 	}
@@ -317,8 +320,7 @@ static bool session_keeps_back(struct session *s, const uint8_t *buf)
 	memcpy(&in, buf, sizeof(in));
 	if (in.opcode == FUSE_INIT || in.opcode == FUSE_IOMAP_DEV_EVENT)
 		return false;
-	return !s->config.early ||
-	       !s->config.early(s->config.userdata, in.opcode, in.nodeid);
+	return !s->config.early || !s->config.early(s->config.userdata, in.opcode, in.nodeid);
 }
 
 /* ---- the hooks ---- */
@@ -408,8 +410,7 @@ static void session_edit_attr(struct session *s, uint8_t *p)
 	memcpy(&attr, p, sizeof(attr));
 	if (!S_ISREG(attr.mode))
 		return;
-	iomap = !s->config.is_iomap ||
-		s->config.is_iomap(s->config.userdata, attr.ino, attr.mode);
+	iomap = !s->config.is_iomap || s->config.is_iomap(s->config.userdata, attr.ino, attr.mode);
 	if (!iomap)
 		return;
 	attr.flags |= FUSE_ATTR_IOMAP;

@@ -39,14 +39,17 @@ int session_open_fuse(int *ret_fd, struct session_msg *msg)
 	if (fd < 0) {
 		err = -errno;
 		session_say(msg, "cannot open /dev/fuse: %s%s", strerror(-err),
-			    err == -ENOENT || err == -ENODEV || err == -ENXIO ?
-			    "; load the module fuse or boot a kernel with CONFIG_FUSE_FS" : "");
+			    err == -ENOENT || err == -ENODEV || err == -ENXIO
+				    ? "; load the module fuse or boot a kernel with CONFIG_FUSE_FS"
+				    : "");
 		return err;
 	}
 	if (ioctl(fd, FUSE_DEV_IOC_SYNC_INIT)) {
 		err = errno == ENOTTY ? -EOPNOTSUPP : -errno;
-		session_say(msg, "kernel lacks fuse-iomap (FUSE_DEV_IOC_SYNC_INIT: %s): boot "
-			    "Linux 7.3 or later with CONFIG_FUSE_IOMAP", strerror(errno));
+		session_say(msg,
+			    "kernel lacks fuse-iomap (FUSE_DEV_IOC_SYNC_INIT: %s): boot "
+			    "Linux 7.3 or later with CONFIG_FUSE_IOMAP",
+			    strerror(errno));
 		close(fd);
 		return err;
 	}
@@ -72,14 +75,13 @@ static void session_kernel_words(int fs_fd, char *buf, size_t size)
 	}
 }
 
-static int session_fs_failed(int fs_fd, int err, const char *what,
-			     struct session_msg *msg)
+static int session_fs_failed(int fs_fd, int err, const char *what, struct session_msg *msg)
 {
 	char words[256];
 
 	session_kernel_words(fs_fd, words, sizeof(words));
-	session_say(msg, "kernel refuses %s: %s%s%s%s", what, strerror(err),
-		    words[0] ? " (" : "", words, words[0] ? ")" : "");
+	session_say(msg, "kernel refuses %s: %s%s%s%s", what, strerror(err), words[0] ? " (" : "",
+		    words, words[0] ? ")" : "");
 	return -err;
 }
 
@@ -91,8 +93,7 @@ static int session_set_string(int fs_fd, const char *key, const char *value,
 	if (!fsconfig(fs_fd, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0))
 		return 0;
 
-	snprintf(what, sizeof(what), "option '%s%s%s'", key, value ? "=" : "",
-		 value ? value : "");
+	snprintf(what, sizeof(what), "option '%s%s%s'", key, value ? "=" : "", value ? value : "");
 	return session_fs_failed(fs_fd, errno, what, msg);
 }
 
@@ -111,8 +112,7 @@ static int session_set_option(int fs_fd, const char *option, struct session_msg 
 	return session_set_string(fs_fd, key, value ? value + 1 : NULL, msg);
 }
 
-static int session_set_options(int fs_fd, const struct session_mount *p,
-			       struct session_msg *msg)
+static int session_set_options(int fs_fd, const struct session_mount *p, struct session_msg *msg)
 {
 	static const struct {
 		const char *key;
@@ -172,8 +172,9 @@ int session_fsmount(int fuse_fd, const struct session_mount *p, int *ret_mnt_fd,
 	if (fs_fd < 0) {
 		err = -errno;
 		session_say(msg, "cannot mount: fsopen: %s%s", strerror(-err),
-			    err == -EPERM ? "; needs CAP_SYS_ADMIN (root)" :
-			    err == -ENODEV ? "; boot a kernel with CONFIG_FUSE_FS" : "");
+			    err == -EPERM    ? "; needs CAP_SYS_ADMIN (root)"
+			    : err == -ENODEV ? "; boot a kernel with CONFIG_FUSE_FS"
+					     : "");
 		if (p->close_fd)
 			close(fuse_fd);
 		return err;
@@ -195,33 +196,42 @@ static int session_device_failed(int err, const char *path, struct session_msg *
 {
 	switch (err) {
 	case EPERM:
-		session_say(msg, "%s: not permitted: registering a DAX device needs "
-			    "CAP_SYS_RAWIO in the initial user namespace (root)", path);
+		session_say(msg,
+			    "%s: not permitted: registering a DAX device needs "
+			    "CAP_SYS_RAWIO in the initial user namespace (root)",
+			    path);
 		break;
 	case EOPNOTSUPP:
 	case ENOTTY:
-		session_say(msg, "%s: cannot be registered: this connection has no mappings "
-			    "(boot a kernel with CONFIG_FUSE_IOMAP)", path);
+		session_say(msg,
+			    "%s: cannot be registered: this connection has no mappings "
+			    "(boot a kernel with CONFIG_FUSE_IOMAP)",
+			    path);
 		break;
 	case ENODEV:
-		session_say(msg, "%s: not a DAX device: give a DAX character device (/dev/daxX.Y) "
-			    "or a block device that does DAX (/dev/pmemN in mode fsdax)", path);
+		session_say(msg,
+			    "%s: not a DAX device: give a DAX character device (/dev/daxX.Y) "
+			    "or a block device that does DAX (/dev/pmemN in mode fsdax)",
+			    path);
 		break;
 	case ENXIO:
-		session_say(msg, "%s: DAX device is not bound to driver fsdev_dax: bind it, "
-			    "see docs/operations.md, Devices", path);
+		session_say(msg,
+			    "%s: DAX device is not bound to driver fsdev_dax: bind it, "
+			    "see docs/operations.md, Devices",
+			    path);
 		break;
 	case EBUSY:
-		session_say(msg, "%s: Device or resource busy: it is in use by another file "
-			    "system; unmount that first (umount -l waits for its open files)", path);
+		session_say(msg,
+			    "%s: Device or resource busy: it is in use by another file "
+			    "system; unmount that first (umount -l waits for its open files)",
+			    path);
 		break;
 	case ENOSPC:
 		session_say(msg, "%s: too many devices: a connection takes %u", path,
 			    FUSE_IOMAP_MAX_DEVS);
 		break;
 	case EINVAL:
-		session_say(msg, "%s: not usable: a partition must begin and end on a page",
-			    path);
+		session_say(msg, "%s: not usable: a partition must begin and end on a page", path);
 		break;
 	default:
 		session_say(msg, "%s: cannot register the device: %s", path, strerror(err));

@@ -57,13 +57,13 @@ static uint32_t slotmap_size_extents(const struct slotmap_config *c)
 static int slotmap_check_config(const struct slotmap_config *c, char *msg)
 {
 	if (!c->alloc_unit || (c->alloc_unit & (c->alloc_unit - 1)) ||
-	    c->alloc_unit >> FAMFS_UNIT_SHIFT_MIN == 0 ||
-	    c->alloc_unit >> FAMFS_UNIT_SHIFT_MAX > 1)
-		return slotmap_say(-EINVAL, msg, "slot map: allocation unit is no power of two "
+	    c->alloc_unit >> FAMFS_UNIT_SHIFT_MIN == 0 || c->alloc_unit >> FAMFS_UNIT_SHIFT_MAX > 1)
+		return slotmap_say(-EINVAL, msg,
+				   "slot map: allocation unit is no power of two "
 				   "from 4 KiB to 2 MiB");
-	if (!c->nr_slots || c->nr_slots > SLOTMAP_SLOTS_MAX ||
-	    c->nr_files_hint > SLOTMAP_SLOTS_MAX)
-		return slotmap_say(-E2BIG, msg, "slot map: log has no entries, or more than "
+	if (!c->nr_slots || c->nr_slots > SLOTMAP_SLOTS_MAX || c->nr_files_hint > SLOTMAP_SLOTS_MAX)
+		return slotmap_say(-E2BIG, msg,
+				   "slot map: log has no entries, or more than "
 				   "1 GiB of them");
 	return 0;
 }
@@ -110,8 +110,7 @@ static int slotmap_alloc(struct slotmap *m)
 	return m->slots && m->reserved && m->extents ? 0 : -ENOMEM;
 }
 
-int slotmap_load(const struct slotmap_config *config, int fuse_fd,
-		 struct slotmap **ret, char *msg)
+int slotmap_load(const struct slotmap_config *config, int fuse_fd, struct slotmap **ret, char *msg)
 {
 	struct bpfload_config c = { .verbose = config->verbose };
 	struct bpfload *b;
@@ -148,12 +147,11 @@ int slotmap_load(const struct slotmap_config *config, int fuse_fd,
 
 int slotmap_attach(struct slotmap *m, char *msg)
 {
-	return m->program ? bpfload_attach(m->program, msg) :
-	       slotmap_say(-EINVAL, msg, "slot map: has no program");
+	return m->program ? bpfload_attach(m->program, msg)
+			  : slotmap_say(-EINVAL, msg, "slot map: has no program");
 }
 
-int slotmap_replace(struct slotmap *new, struct slotmap *old, const uint8_t *uuid,
-		    char *msg)
+int slotmap_replace(struct slotmap *new, struct slotmap *old, const uint8_t *uuid, char *msg)
 {
 	if (!new->program || !old->program)
 		return slotmap_say(-EINVAL, msg, "slot map: has no program");
@@ -227,8 +225,7 @@ static bool slotmap_same(const struct slotmap *m, const struct famfs_slot *slot,
 }
 
 /* Contents first, type last: whoever sees the type sees the rest. */
-static int slotmap_store(struct slotmap *m, struct famfs_slot *slot,
-			 const struct slotmap_record *r)
+static int slotmap_store(struct slotmap *m, struct famfs_slot *slot, const struct slotmap_record *r)
 {
 	struct famfs_slot copy = r->slot;
 
@@ -324,8 +321,7 @@ static int slotmap_fill_one(struct slotmap *m, const struct famfs_ns *ns, uint64
 }
 
 int slotmap_fill(struct slotmap *m, const struct famfs_ns *ns, uint64_t played,
-		 const struct slotmap_devs *devs, uint64_t *ret_skipped,
-		 uint64_t *ret_bad)
+		 const struct slotmap_devs *devs, uint64_t *ret_skipped, uint64_t *ret_bad)
 {
 	uint64_t skipped = 0, nodeid = 0;
 	int err = played > m->nr_slots ? -ERANGE : 0;
@@ -365,8 +361,7 @@ void slotmap_kill(struct slotmap *m)
 /* ---- adoption ---- */
 
 /* The first extent that no slot uses; -EUCLEAN if one uses what is not there. */
-static int slotmap_count_extents(struct slotmap *m, const struct famfs_slot *table,
-				 uint32_t count)
+static int slotmap_count_extents(struct slotmap *m, const struct famfs_slot *table, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const struct famfs_slot *slot = &table[i];
@@ -394,7 +389,8 @@ static int slotmap_check_adopted(struct slotmap *m, const struct slotmap_config 
 	if (!b->slots)
 		return slotmap_say(-EUCLEAN, msg, "slot map: pins are not complete");
 	if (b->config.unit_shift != (uint32_t)__builtin_ctzll(c->alloc_unit))
-		return slotmap_say(-EUCLEAN, msg, "slot map: pinned map has another allocation unit");
+		return slotmap_say(-EUCLEAN, msg,
+				   "slot map: pinned map has another allocation unit");
 	if (b->config.nr_slots < c->nr_slots || b->config.nr_reserved < SLOTMAP_NR_RESERVED)
 		return slotmap_say(-EUCLEAN, msg, "slot map: pinned map is too small for the log");
 	err = slotmap_count_extents(m, m->slots, m->nr_slots);
@@ -448,8 +444,8 @@ static const struct famfs_slot_extent *slotmap_extent(void *ctx, uint32_t i)
 	return i < m->nr_extents ? &m->extents[i] : NULL;
 }
 
-int slotmap_resolve(const struct slotmap *m, uint64_t nodeid, uint32_t generation,
-		    uint64_t pos, struct fuse_iomap_io *ret_io)
+int slotmap_resolve(const struct slotmap *m, uint64_t nodeid, uint32_t generation, uint64_t pos,
+		    struct fuse_iomap_io *ret_io)
 {
 	const struct famfs_slot *slot = slotmap_slot(m, nodeid);
 	struct famfs_run run;
@@ -457,8 +453,8 @@ int slotmap_resolve(const struct slotmap *m, uint64_t nodeid, uint32_t generatio
 
 	if (!slot)
 		return -ENXIO;
-	ret = famfs_slot_resolve(slot, slotmap_extent, (void *)m, m->unit_shift, generation,
-				 pos, &run);
+	ret = famfs_slot_resolve(slot, slotmap_extent, (void *)m, m->unit_shift, generation, pos,
+				 &run);
 	if (ret <= 0)
 		return ret ? ret : -ENXIO;
 	*ret_io = (struct fuse_iomap_io){

@@ -66,12 +66,10 @@ struct slotmap_devs {
 };
 
 /** slotmap_load() - an empty map; fuse_fd is ignored with no_bpf */
-int slotmap_load(const struct slotmap_config *config, int fuse_fd,
-		 struct slotmap **ret, char *msg);
+int slotmap_load(const struct slotmap_config *config, int fuse_fd, struct slotmap **ret, char *msg);
 int slotmap_attach(struct slotmap *m, char *msg);
 /** slotmap_replace() - see bpfload_replace(); uuid NULL if old was never pinned */
-int slotmap_replace(struct slotmap *new, struct slotmap *old, const uint8_t *uuid,
-		    char *msg);
+int slotmap_replace(struct slotmap *new, struct slotmap *old, const uint8_t *uuid, char *msg);
 /** slotmap_free() - the program goes with it unless pinned. NULL is fine */
 void slotmap_free(struct slotmap *m);
 
@@ -124,8 +122,7 @@ int slotmap_check(const struct slotmap *m, uint64_t nodeid, const struct famfs_f
  * empty. Return: 0; -EUCLEAN; -ENOSPC; -ERANGE; -ESTALE.
  */
 int slotmap_fill(struct slotmap *m, const struct famfs_ns *ns, uint64_t played,
-		 const struct slotmap_devs *devs, uint64_t *ret_skipped,
-		 uint64_t *ret_bad);
+		 const struct slotmap_devs *devs, uint64_t *ret_skipped, uint64_t *ret_bad);
 
 /** slotmap_kill() - every slot, published or not, answers EIO from now on, for good */
 void slotmap_kill(struct slotmap *m);
@@ -135,8 +132,8 @@ void slotmap_kill(struct slotmap *m);
  *
  * Return: 0 and *ret_io; -ENXIO past the end or nothing published; -ESTALE, -EIO.
  */
-int slotmap_resolve(const struct slotmap *m, uint64_t nodeid, uint32_t generation,
-		    uint64_t pos, struct fuse_iomap_io *ret_io);
+int slotmap_resolve(const struct slotmap *m, uint64_t nodeid, uint32_t generation, uint64_t pos,
+		    struct fuse_iomap_io *ret_io);
 
 struct slotmap_stats {
 	uint64_t slots;

@@ -76,8 +76,7 @@ static uint32_t pieces_shift(const struct pieces *p)
 	if (units & (units - 1))
 		return 0;
 	for (uint32_t i = 1; i < p->count; i++) {
-		if (p->piece[i].units > units ||
-		    (p->piece[i].units < units && i < p->count - 1))
+		if (p->piece[i].units > units || (p->piece[i].units < units && i < p->count - 1))
 			return 0;
 	}
 	return p->unit_shift + (uint32_t)__builtin_ctz(units);
@@ -150,8 +149,8 @@ static int encode_strips(struct pieces *p, struct slotmap_record *ret)
 	bool inside = f->next <= FAMFS_SLOT_STRIPS;
 
 	for (uint32_t i = 0; i < f->next; i++) {
-		int err = encode_strip(p, &f->ext[i],
-				       inside ? &slot->strips[i] : &ret->ext[i].strip);
+		int err =
+			encode_strip(p, &f->ext[i], inside ? &slot->strips[i] : &ret->ext[i].strip);
 
 		if (err)
 			return err;
@@ -174,8 +173,7 @@ static int encode_interleave(struct pieces *p, struct slotmap_record *ret)
 	int err;
 
 	if (!f->next || !f->chunk || (f->chunk & (f->chunk - 1)) ||
-	    f->chunk >> p->unit_shift == 0 ||
-	    __builtin_mul_overflow(f->chunk, f->next, &stripe))
+	    f->chunk >> p->unit_shift == 0 || __builtin_mul_overflow(f->chunk, f->next, &stripe))
 		return -EINVAL;
 	need = (f->size / stripe + !!(f->size % stripe)) * f->chunk;
 	for (uint32_t i = 0; i < f->next; i++)

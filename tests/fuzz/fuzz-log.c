@@ -116,7 +116,9 @@ static void make_entry(struct input *in, uint64_t index)
 	raw.seqnum = htole64(index);
 	raw.type = htole32(op & 7);
 	switch (op & 7) {
-	case FAMFS_ENTRY_FILE: make_file(in, &raw.file); break;
+	case FAMFS_ENTRY_FILE:
+		make_file(in, &raw.file);
+		break;
 	case FAMFS_ENTRY_MKDIR:
 		make_path(in, raw.mkdir.path);
 		raw.mkdir.mode = htole32(byte(in));

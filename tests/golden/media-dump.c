@@ -337,14 +337,29 @@ int main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
-		case 'm': opt.map = true; break;
-		case 't': opt.time = true; break;
-		case 'f': opt.fsck = true; break;
-		case 'c': opt.cat = true; break;
-		case 'r': opt.flags |= FAMFS_OPEN_RECOVER; break;
-		case 's': opt.flags |= FAMFS_OPEN_SCAN; break;
-		case 'a': opt.flags &= ~FAMFS_OPEN_ALLOC; break;
-		default: return 2;
+		case 'm':
+			opt.map = true;
+			break;
+		case 't':
+			opt.time = true;
+			break;
+		case 'f':
+			opt.fsck = true;
+			break;
+		case 'c':
+			opt.cat = true;
+			break;
+		case 'r':
+			opt.flags |= FAMFS_OPEN_RECOVER;
+			break;
+		case 's':
+			opt.flags |= FAMFS_OPEN_SCAN;
+			break;
+		case 'a':
+			opt.flags &= ~FAMFS_OPEN_ALLOC;
+			break;
+		default:
+			return 2;
 		}
 	}
 	if (optind == argc || argc - optind > FAMFS_MAX_DEVS) {

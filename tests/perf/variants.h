@@ -106,8 +106,8 @@ int bench_variant_probe(const char *name, char *msg);
  * open_file returned. On failure nothing is attached.
  */
 int bench_variant_attach(const struct bench_conn *conn, const char *name,
-			 const struct bench_file *files, size_t n,
-			 struct bench_variant **ret, char *msg);
+			 const struct bench_file *files, size_t n, struct bench_variant **ret,
+			 char *msg);
 
 /** bench_variant_detach() - the server is asked again. NULL is fine */
 void bench_variant_detach(struct bench_variant *v);

@@ -54,8 +54,8 @@ static inline bool ref_interleave(const struct famfs_fmap *f, uint64_t pos, stru
 
 static inline bool ref_place(const struct famfs_fmap *f, uint64_t pos, struct ref_place *ret)
 {
-	return f->ext_type == FAMFS_EXT_SIMPLE ? ref_simple(f, pos, ret) :
-						 ref_interleave(f, pos, ret);
+	return f->ext_type == FAMFS_EXT_SIMPLE ? ref_simple(f, pos, ret)
+					       : ref_interleave(f, pos, ret);
 }
 
 /* Is the unit at b right behind the unit at a? */
@@ -63,8 +63,8 @@ static inline bool ref_touch(const struct famfs_fmap *f, uint64_t a, uint64_t b,
 {
 	struct ref_place pa, pb;
 
-	return ref_place(f, a, &pa) && ref_place(f, b, &pb) &&
-	       pa.devindex == pb.devindex && pa.addr + unit == pb.addr;
+	return ref_place(f, a, &pa) && ref_place(f, b, &pb) && pa.devindex == pb.devindex &&
+	       pa.addr + unit == pb.addr;
 }
 
 /*
@@ -72,7 +72,7 @@ static inline bool ref_touch(const struct famfs_fmap *f, uint64_t a, uint64_t b,
  * Return: NULL or what is wrong.
  */
 static inline const char *ref_check_run(const struct famfs_fmap *f, const struct slotmap_devs *devs,
-				 uint64_t unit, uint64_t pos, const struct famfs_run *run)
+					uint64_t unit, uint64_t pos, const struct famfs_run *run)
 {
 	uint64_t end = run->offset + run->length;
 	uint64_t size = (f->size + unit - 1) / unit * unit;

@@ -220,8 +220,9 @@ static void resolver_agrees_with_reference(void **state)
 		seen[r.slot.type]++;
 		uniform += r.slot.type == FAMFS_SLOT_EXTENTS && r.slot.chunk_shift;
 
-		for (uint64_t pos = 0; pos < l.fmap.size + 2 * unit;
-		     pos += l.fmap.size > 64 * unit ? unit * (1 + rnd_below(8)) : unit)
+		for (uint64_t pos = 0; pos<l.fmap.size + 2 * unit; pos += l.fmap.size> 64 * unit
+					       ? unit * (1 + rnd_below(8))
+					       : unit)
 			check_pos(&l, &r, pos + rnd_below(unit));
 		check_pos(&l, &r, 0);
 		check_pos(&l, &r, l.fmap.size - 1);
@@ -245,11 +246,16 @@ static void resolver_gives_the_documented_example(void **state)
 		{ .offset = 11450449920, .len = 4194304 },
 	};
 	const struct famfs_fmap f = {
-		.size = 7344127, .chunk = 2097152, .ext_type = FAMFS_EXT_INTERLEAVE,
-		.next = 3, .ext = ext,
+		.size = 7344127,
+		.chunk = 2097152,
+		.ext_type = FAMFS_EXT_INTERLEAVE,
+		.next = 3,
+		.ext = ext,
 	};
 	const uint64_t at[][2] = {
-		{ 6291456, 5727322112 }, { 7344126, 5728374782 }, { 3000000, 21874368 },
+		{ 6291456, 5727322112 },
+		{ 7344126, 5728374782 },
+		{ 3000000, 21874368 },
 	};
 	struct slotmap_record r;
 
@@ -275,17 +281,18 @@ static void slot_has_these_bytes(void **state)
 		{ .offset = 0x200000, .len = 0x400000, .devindex = 2 },
 	};
 	const struct famfs_fmap f = {
-		.size = 0xa00001, .chunk = 0x200000, .ext_type = FAMFS_EXT_INTERLEAVE,
-		.next = 3, .ext = ext,
+		.size = 0xa00001,
+		.chunk = 0x200000,
+		.ext_type = FAMFS_EXT_INTERLEAVE,
+		.next = 3,
+		.ext = ext,
 	};
 	static const uint8_t expect[64] = {
 		0x78, 0x56, 0x34, 0x12,		/* generation */
 		3, 3, 21, 33,			/* type, strips, chunk, shift */
 		0xab, 0xaa, 0xaa, 0xaa,		/* ceil(2^33 / 3) */
 		6, 0, 0, 0,			/* size in units */
-		7, 0, 0, 0, 3, 0, 0, 0,
-		1, 0, 0, 0, 8, 0, 0, 0,
-		0, 1, 0, 0, 1, 0, 0, 0,
+		7,    0,    0,	  0,	3, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0,
 	};
 	struct slotmap_record r;
 
@@ -301,7 +308,10 @@ static void encoder_joins_extents_that_touch(void **state)
 		{ .offset = 0x800000, .len = 0x200000 },
 	};
 	struct famfs_fmap f = {
-		.size = 0x700000, .ext_type = FAMFS_EXT_SIMPLE, .next = 3, .ext = ext,
+		.size = 0x700000,
+		.ext_type = FAMFS_EXT_SIMPLE,
+		.next = 3,
+		.ext = ext,
 	};
 	struct slotmap_record r;
 
@@ -328,7 +338,10 @@ static void encoder_refuses(void **state)
 		{ .offset = 0x800000, .len = 0x200000 },
 	};
 	const struct famfs_fmap good = {
-		.size = 0x400000, .ext_type = FAMFS_EXT_SIMPLE, .next = 2, .ext = ext,
+		.size = 0x400000,
+		.ext_type = FAMFS_EXT_SIMPLE,
+		.next = 2,
+		.ext = ext,
 	};
 	struct slotmap_record r;
 	struct famfs_fmap f;
@@ -376,8 +389,10 @@ static void encoder_knows_its_limits(void **state)
 {
 	struct famfs_extent ext = { .offset = 0, .len = 1ULL << 43 };
 	struct famfs_fmap f = {
-		.size = (uint64_t)FAMFS_SLOT_SIZE_MAX << 12, .ext_type = FAMFS_EXT_SIMPLE,
-		.next = 1, .ext = &ext,
+		.size = (uint64_t)FAMFS_SLOT_SIZE_MAX << 12,
+		.ext_type = FAMFS_EXT_SIMPLE,
+		.next = 1,
+		.ext = &ext,
 	};
 	struct slotmap_record r;
 	struct famfs_run run;
@@ -423,7 +438,8 @@ static void resolver_refuses(void **state)
 
 	assert_int_equal(resolve(&r, 21, 0, &run), 1);
 	assert_int_equal(famfs_slot_resolve(&r.slot, record_extent, &r, 21, GENERATION + 1, 0,
-					    &run), -ESTALE);
+					    &run),
+			 -ESTALE);
 	r.slot.type = FAMFS_SLOT_EMPTY;
 	assert_int_equal(resolve(&r, 21, 0, &run), 0);
 	/* Dead comes before stale: nobody may conclude anything from a dead map. */
@@ -454,7 +470,8 @@ static void search_finds_each_of_many_extents(void **state)
 {
 	struct famfs_slot_extent *table = calloc(FAMFS_SLOT_EXTENTS_MAX, sizeof(*table));
 	struct famfs_slot slot = {
-		.generation = GENERATION, .type = FAMFS_SLOT_EXTENTS,
+		.generation = GENERATION,
+		.type = FAMFS_SLOT_EXTENTS,
 		.ext.count = FAMFS_SLOT_EXTENTS_MAX,
 	};
 	struct famfs_run run;
@@ -472,7 +489,8 @@ static void search_finds_each_of_many_extents(void **state)
 		uint64_t unit = table[i].first + rnd_below(table[i].units);
 
 		assert_int_equal(famfs_slot_resolve(&slot, many_extent, table, 12, GENERATION,
-						    unit << 12, &run), 1);
+						    unit << 12, &run),
+				 1);
 		assert_int_equal(run.addr, (uint64_t)table[i].strip.start << 12);
 		assert_int_equal(run.offset, (uint64_t)table[i].first << 12);
 	}
@@ -508,7 +526,9 @@ static void hostile_slots_end_in_an_answer(void **state)
 static struct slotmap *plain_map(uint64_t nr_slots)
 {
 	const struct slotmap_config c = {
-		.generation = GENERATION, .alloc_unit = 0x200000, .nr_slots = nr_slots,
+		.generation = GENERATION,
+		.alloc_unit = 0x200000,
+		.nr_slots = nr_slots,
 		.no_bpf = true,
 	};
 	struct slotmap *m;
@@ -520,7 +540,10 @@ static struct slotmap *plain_map(uint64_t nr_slots)
 
 static const struct famfs_extent one_extent[] = { { .offset = 0x800000, .len = 0x200000 } };
 static const struct famfs_fmap one = {
-	.size = 5000, .ext_type = FAMFS_EXT_SIMPLE, .next = 1, .ext = one_extent,
+	.size = 5000,
+	.ext_type = FAMFS_EXT_SIMPLE,
+	.next = 1,
+	.ext = one_extent,
 };
 static const struct famfs_extent wide_extent[] = {
 	{ .offset = 0x1000000, .len = 0x200000 }, { .offset = 0x2000000, .len = 0x400000 },
@@ -530,7 +553,10 @@ static const struct famfs_extent wide_extent[] = {
 	{ .offset = 0x9000000, .len = 0x200000 },
 };
 static const struct famfs_fmap wide = {
-	.size = 0x1300000, .ext_type = FAMFS_EXT_SIMPLE, .next = 9, .ext = wide_extent,
+	.size = 0x1300000,
+	.ext_type = FAMFS_EXT_SIMPLE,
+	.next = 9,
+	.ext = wide_extent,
 };
 
 static void publish_is_idempotent_and_final(void **state)
@@ -573,10 +599,11 @@ static void publish_knows_its_range(void **state)
 	assert_int_equal(slotmap_publish(m, 6, &one, &devs), -ERANGE);
 	assert_int_equal(slotmap_publish(m, FAMFS_NODEID_RESERVED - 1, &one, &devs), -ERANGE);
 	assert_int_equal(slotmap_publish(m, FAMFS_NODEID_SUPER, &one, &devs), 0);
-	assert_int_equal(slotmap_publish(m, FAMFS_NODEID_SUPER_N(FAMFS_MAX_DEVS - 1), &one,
-					 &devs), 0);
+	assert_int_equal(slotmap_publish(m, FAMFS_NODEID_SUPER_N(FAMFS_MAX_DEVS - 1), &one, &devs),
+			 0);
 	assert_int_equal(slotmap_publish(m, FAMFS_NODEID_RESERVED + SLOTMAP_NR_RESERVED, &one,
-					 &devs), -ERANGE);
+					 &devs),
+			 -ERANGE);
 	assert_int_equal(slotmap_publish(m, UINT64_MAX, &one, &devs), -ERANGE);
 	/* Not another file's slot by truncation */
 	assert_int_equal(slotmap_publish(m, (2ULL << 32) + 2, &one, &devs), -ERANGE);
@@ -644,15 +671,24 @@ static void load_checks_its_config(void **state)
 static struct famfs_ns *small_namespace(void)
 {
 	const struct famfs_super sb = {
-		.version = FAMFS_SUPER_VERSION, .log_offset = FAMFS_LOG_OFFSET,
-		.log_len = FAMFS_LOG_LEN_MIN, .alloc_unit = FAMFS_ALLOC_UNIT,
+		.version = FAMFS_SUPER_VERSION,
+		.log_offset = FAMFS_LOG_OFFSET,
+		.log_len = FAMFS_LOG_LEN_MIN,
+		.alloc_unit = FAMFS_ALLOC_UNIT,
 		.dev_size = 1ULL << 34,
 	};
-	struct famfs_entry dir = { .index = 0, .type = FAMFS_ENTRY_MKDIR, .path = "d",
-				   .path_len = 1, .mode = 0755 };
+	struct famfs_entry dir = {
+		.index = 0, .type = FAMFS_ENTRY_MKDIR, .path = "d", .path_len = 1, .mode = 0755
+	};
 	struct famfs_entry file = {
-		.index = 2, .type = FAMFS_ENTRY_FILE, .path = "d/f", .path_len = 3,
-		.mode = 0644, .size = 5000, .ext_type = FAMFS_EXT_SIMPLE, .next = 1,
+		.index = 2,
+		.type = FAMFS_ENTRY_FILE,
+		.path = "d/f",
+		.path_len = 3,
+		.mode = 0644,
+		.size = 5000,
+		.ext_type = FAMFS_EXT_SIMPLE,
+		.next = 1,
 		.ext[0] = { .offset = 0x1000000, .len = 0x200000 },
 	};
 	struct famfs_error err;

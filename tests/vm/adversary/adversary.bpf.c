@@ -17,8 +17,8 @@ const volatile __u32 victim_dev = 1;
 volatile struct answer answer;
 
 SEC("struct_ops/iomap_begin")
-int BPF_PROG(adversary_iomap_begin, __u64 nodeid, __u32 generation, __u64 pos,
-	     __u64 count, __u32 opflags, struct fuse_iomap_io *out)
+int BPF_PROG(adversary_iomap_begin, __u64 nodeid, __u32 generation, __u64 pos, __u64 count,
+	     __u32 opflags, struct fuse_iomap_io *out)
 {
 	__u64 region = pos & ~(REGION - 1);
 	__u32 how = answer.how;

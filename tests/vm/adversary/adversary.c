@@ -95,7 +95,8 @@ static void fill_attr(uint64_t nodeid, struct stat *st)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fuse_entry_param e = { .generation = GENERATION, .attr_timeout = 1e9,
+	struct fuse_entry_param e = { .generation = GENERATION,
+				      .attr_timeout = 1e9,
 				      .entry_timeout = 1e9 };
 
 	for (uint64_t i = 0; i < 2; i++) {
@@ -265,13 +266,24 @@ static bool counted(const struct counters *before, const char *want, char *why, 
 /* ---- accesses, in a child ---- */
 
 enum access {
-	READ_PTE, WRITE_PTE, READ_PMD, WRITE_PMD, PREAD, PWRITE, DATA, NR_ACCESSES,
+	READ_PTE,
+	WRITE_PTE,
+	READ_PMD,
+	WRITE_PMD,
+	PREAD,
+	PWRITE,
+	DATA,
+	NR_ACCESSES,
 };
 
 static const char *const access_name[] = {
-	[READ_PTE] = "read fault", [WRITE_PTE] = "write fault",
-	[READ_PMD] = "2 MiB read fault", [WRITE_PMD] = "2 MiB write fault",
-	[PREAD] = "pread", [PWRITE] = "pwrite", [DATA] = "seek",
+	[READ_PTE] = "read fault",
+	[WRITE_PTE] = "write fault",
+	[READ_PMD] = "2 MiB read fault",
+	[WRITE_PMD] = "2 MiB write fault",
+	[PREAD] = "pread",
+	[PWRITE] = "pwrite",
+	[DATA] = "seek",
 };
 
 #define FAULTS	(1U << READ_PTE | 1U << WRITE_PTE | 1U << READ_PMD | 1U << WRITE_PMD)
@@ -370,7 +382,7 @@ static void victim_hash(const char *pte, const char *pmd, int fd, uint8_t *ret)
 	memcpy(buf, pmd, REGION);
 	memcpy(buf + REGION, pte, VICTIM_HEAD);
 	if (pread(fd, buf + REGION + VICTIM_HEAD, VICTIM_HEAD, VICTIM_PTE) !=
-	    (ssize_t)VICTIM_HEAD ||
+		    (ssize_t)VICTIM_HEAD ||
 	    !EVP_Digest(buf, sizeof(buf), ret, NULL, EVP_sha256(), NULL))
 		memset(ret, 0, HASH_SIZE);
 }
@@ -475,7 +487,10 @@ static bool victim_is_well(const uint8_t *hash, char *why, size_t size)
 static void answer_good(struct answer *a)
 {
 	*a = (struct answer){
-		.ret = 1, .generation = GENERATION, .dev = KNOWN_DEV, .length = REGION,
+		.ret = 1,
+		.generation = GENERATION,
+		.dev = KNOWN_DEV,
+		.length = REGION,
 		.type = FUSE_IOMAP_TYPE_MAPPED,
 	};
 }
@@ -489,7 +504,11 @@ struct kind {
 	void (*spoil)(struct answer *a);
 };
 
-#define SPOIL(name, ...)	static void name(struct answer *a) { __VA_ARGS__; }
+#define SPOIL(name, ...)                   \
+	static void name(struct answer *a) \
+	{                                  \
+		__VA_ARGS__;               \
+	}
 
 SPOIL(s_enomem, a->ret = -ENOMEM)
 SPOIL(s_eagain, a->ret = -EAGAIN)
@@ -539,8 +558,7 @@ SPOIL(s_addr_sign, a->addr = 1ULL << 63; a->how |= HOW_ADDR_ABS)
 SPOIL(s_longer_than_device, a->length = dev_size + ATTACK_SIZE; a->offset = 0;
       a->how |= HOW_OFFSET_ABS | HOW_ADDR_ABS; a->length &= ~(PAGE - 1))
 SPOIL(s_hole_addr, a->type = FUSE_IOMAP_TYPE_HOLE; a->dev = 0)
-SPOIL(s_hole_addr0, a->type = FUSE_IOMAP_TYPE_HOLE; a->dev = 0; a->addr = 0;
-      a->how |= HOW_ADDR_ABS)
+SPOIL(s_hole_addr0, a->type = FUSE_IOMAP_TYPE_HOLE; a->dev = 0; a->addr = 0; a->how |= HOW_ADDR_ABS)
 SPOIL(s_hole_dev, a->type = FUSE_IOMAP_TYPE_HOLE; a->addr = FUSE_IOMAP_NULL_ADDR;
       a->how |= HOW_ADDR_ABS)
 SPOIL(s_hole, a->type = FUSE_IOMAP_TYPE_HOLE; a->dev = 0; a->addr = FUSE_IOMAP_NULL_ADDR;
@@ -605,8 +623,7 @@ static void set_answer(const struct answer *a)
 	memcpy((void *)answer, a, sizeof(*a));
 }
 
-static void check_one(const struct kind *k, enum access how, uint64_t offset,
-		      const uint8_t *hash)
+static void check_one(const struct kind *k, enum access how, uint64_t offset, const uint8_t *hash)
 {
 	struct counters before;
 	char rule[128], why[128] = "";
@@ -685,8 +702,8 @@ static void check_aliases(const uint8_t *hash)
 	check_alias("alias 2 MiB of 4 KiB, read", READ_PMD, at, pte, counter, DIED, hash);
 	check_alias("alias 2 MiB of 4 KiB, write", WRITE_PMD, at, pte, counter, DIED, hash);
 	check_alias("alias 4 KiB of 2 MiB, first page", READ_PTE, at, pmd, counter, DIED, hash);
-	check_alias("alias 4 KiB of 2 MiB, last page", WRITE_PTE, at + REGION - PAGE, pmd,
-		    counter, DIED, hash);
+	check_alias("alias 4 KiB of 2 MiB, last page", WRITE_PTE, at + REGION - PAGE, pmd, counter,
+		    DIED, hash);
 	check_alias("alias 2 MiB of 2 MiB, read", READ_PMD, at, pmd, counter, DIED, hash);
 	check_alias("alias 2 MiB of 2 MiB, write", WRITE_PMD, at, pmd, counter, DIED, hash);
 	/* Not aligned as a 2 MiB page has to be: 4 KiB of the victim's 2 MiB. */
@@ -818,7 +835,8 @@ int main(int argc, char **argv)
 		/* It dies at the first byte that it reads. */
 		if (write(victim_in, "", 1) != 1)
 			die("victim");
-		report(wait_child(victim) == DIED, "the victim of the removal gets SIGBUS", "it did not");
+		report(wait_child(victim) == DIED, "the victim of the removal gets SIGBUS",
+		       "it did not");
 	} else {
 		close(victim_in);
 		report(!wait_child(victim), "the victim ends well", "it did not");

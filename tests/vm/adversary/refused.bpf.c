@@ -52,8 +52,9 @@ struct {
 	__type(value, struct timed);
 } timers SEC(".maps");
 
-#define ARGS __u64 nodeid, __u32 generation, __u64 pos, __u64 count, __u32 opflags, \
-	     struct fuse_iomap_io *out
+#define ARGS                                                                   \
+	__u64 nodeid, __u32 generation, __u64 pos, __u64 count, __u32 opflags, \
+		struct fuse_iomap_io *out
 
 /* PROGRAM(prog) body: a program, and the struct_ops map that has it. */
 #define PROGRAM_IN(section, prog)						\

@@ -73,10 +73,10 @@ static int try_program(const char *name, char *log)
 	if (!skel)
 		return -errno;
 	snprintf(ops, sizeof(ops), "%s_ops", name);
-	bpf_object__for_each_map(map, skel->obj)
-		if (bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
-			bpf_map__set_autocreate(map, !strcmp(bpf_map__name(map), ops));
-	bpf_object__for_each_program(prog, skel->obj) {
+	bpf_object__for_each_map(map, skel->obj) if (bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
+		bpf_map__set_autocreate(map, !strcmp(bpf_map__name(map), ops));
+	bpf_object__for_each_program(prog, skel->obj)
+	{
 		bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), name));
 		bpf_program__set_log_buf(prog, log, LOG_SIZE);
 	}
