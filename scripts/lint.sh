@@ -39,12 +39,12 @@ complain() {
 #   fuse_trace.h only, where the tables and TRACE_EVENT()s that are there look that way
 # - ENOSYS: a FUSE server says with it that it does not know a request
 checkpatch() {
-	local f
+	local f in_trace='fs/fuse/fuse_trace.h:.*:(COMPLEX_MACRO|SPACING|OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT|LONG_LINE):'
 	for f in "$P"/[0-9]*.patch; do
-		"$KSRC/scripts/checkpatch.pl" --strict --no-tree --no-summary --terse \
-			--ignore FILE_PATH_CHANGES,ENOSYS --show-types "$f" 2>&1 |
-			grep -vE '0 errors|^$' |
-			grep -vE 'fs/fuse/fuse_trace.h:.*:(COMPLEX_MACRO|SPACING|OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT|LONG_LINE)|(COMPLEX_MACRO|SPACING|OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT|LONG_LINE).*fuse_trace' || true
+		# By stdin: a file that git tracks would be checked as a source file
+		"$KSRC/scripts/checkpatch.pl" --strict --no-tree --no-summary --terse --showfile \
+			--ignore FILE_PATH_CHANGES,ENOSYS --show-types - < "$f" 2>&1 |
+			grep -vE "0 errors|^$|$in_trace" | sed "s|^|${f##*/}: |" || true
 	done
 }
 checkpatch | complain "checkpatch.pl --strict on the series"

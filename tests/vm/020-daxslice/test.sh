@@ -113,7 +113,7 @@ bad() { # TEXT LINE: the table is refused with TEXT
 	fails "table: $1" 1 "bad:2: $1" "$B" bad "$M"
 }
 bad "expected linear, concat or striped" "x"
-bad "'linaer' is none of" "x linaer $PMEM 0 4K"
+bad "'spiral' is none of" "x spiral $PMEM 0 4K"
 bad "0 ranges, expected one" "x linear"
 bad "2 ranges, expected one" "x linear $PMEM 4K 4K $PMEM 8K 4K"
 bad "1 ranges, expected two or more" "x striped 4K $PMEM 4K 4K"

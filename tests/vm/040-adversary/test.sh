@@ -32,6 +32,7 @@ A=$BUILD/tests/vm/adversary
 quick=() fsdev=316 partition=309
 [ "$KFLAVOUR" = ci ] || { quick=(-q); fsdev=120; partition=113; }
 results refused 28 "$A/refused"
+# shellcheck disable=SC2153 # set by make_fsdev
 results fsdev "$fsdev" "$A/adversary" "${quick[@]}" "$FSDEV" /sys/bus/dax/drivers/fsdev_dax "${FSDEV#/dev/}"
 results partition "$partition" "$A/adversary" "${quick[@]}" "${PMEM}p1"
 done_testing

@@ -10,13 +10,13 @@ DEV=$FSDEV
 new() {
 	make_fs "$DEV"
 	mounted
-	famfs creat -s 4m $M/f > /dev/null || bail "creat"
-	head -c 4M /dev/zero | tr '\0' x | dd of=$M/f bs=1M conv=notrunc status=none || bail "dd"
+	famfs creat -s 4m "$M"/f > /dev/null || bail "creat"
+	head -c 4M /dev/zero | tr '\0' x | dd of="$M"/f bs=1M conv=notrunc status=none || bail "dd"
 }
 over() { nothing_left "$1"; given_back "$1"; }
 
 new
-check "umount" umount $M
+check "umount" umount "$M"
 over "after umount"
 
 new
@@ -24,18 +24,18 @@ check "umount by device" umount "$DEV"
 over "after umount by device"
 
 new
-check "fusermount3 -u" fusermount3 -u $M
+check "fusermount3 -u" fusermount3 -u "$M"
 over "after fusermount3"
 
 new
-exec 9< $M/f
-fails "umount with an open file" 32 "busy" umount $M
-is "the file system is as it was" "$(head -c 3 $M/f)" xxx
-check "umount -l with an open file" umount -l $M
+exec 9< "$M"/f
+fails "umount with an open file" 32 "busy" umount "$M"
+is "the file system is as it was" "$(head -c 3 "$M"/f)" xxx
+check "umount -l with an open file" umount -l "$M"
 sleep 1
 is "the open file can still be read" "$(head -c 3 <&9)" xxx
 is "and is still served" "$(worker | wc -w)" 1
-fails "meanwhile the device is busy" 32 "Device or resource busy" mount -t famfs "$DEV" $M
+fails "meanwhile the device is busy" 32 "Device or resource busy" mount -t famfs "$DEV" "$M"
 exec 9<&-
 over "after the last close"
 
@@ -51,11 +51,11 @@ sys.stdin.readline()
 print(m[2 << 20:(2 << 20) + 3].decode(), flush=True)
 PY
 mkfifo /tmp/go
-python3 /tmp/map.py $M/f < /tmp/go > /tmp/map.out &
+python3 /tmp/map.py "$M"/f < /tmp/go > /tmp/map.out &
 mapper=$!
 exec 8> /tmp/go
 for ((i = 0; i < 100; i++)); do [ -s /tmp/map.out ] && break; sleep 0.1; done
-check "umount -l with a mapping" umount -l $M
+check "umount -l with a mapping" umount -l "$M"
 sleep 1
 echo > /tmp/go
 exec 8>&-
@@ -64,16 +64,16 @@ is "a page not touched before can be had after it" "$(tail -n 1 /tmp/map.out)" x
 over "after the mapping is gone"
 
 new
-exec 9< $M/f
-fails "umount -f with an open file" 32 "busy" umount -f $M
-fails "it aborts the connection" - "not connected" ls $M
-fails "data answer EIO" 1 "Input/output error" cat $M/f
+exec 9< "$M"/f
+fails "umount -f with an open file" 32 "busy" umount -f "$M"
+fails "it aborts the connection" - "not connected" ls "$M"
+fails "data answer EIO" 1 "Input/output error" cat "$M"/f
 exec 9<&-
-check "umount then" umount $M
+check "umount then" umount "$M"
 over "after umount -f"
 
 new
-check "umount -f" umount -f $M
+check "umount -f" umount -f "$M"
 over "after umount -f of an idle mount"
 
 new
@@ -85,7 +85,7 @@ kill "$(worker)"
 over "after SIGTERM to the worker"
 
 new
-exec 9< $M/f
+exec 9< "$M"/f
 kill "$(worker)"
 sleep 1
 is "SIGTERM unmounts lazily" "$(grep -c fuse.famfs /proc/self/mountinfo) $(head -c 3 <&9)" "0 xxx"
@@ -96,37 +96,37 @@ exec 9<&-
 over "after two SIGTERM"
 
 new
-echo 1 > /sys/fs/fuse/connections/"$((0x$(stat -c %D $M) & 0xff))"/abort 2>/dev/null ||
-	{ mount -t fusectl none /sys/fs/fuse/connections && echo 1 > /sys/fs/fuse/connections/"$((0x$(stat -c %D $M) & 0xff))"/abort; }
+echo 1 > /sys/fs/fuse/connections/"$((0x$(stat -c %D "$M") & 0xff))"/abort 2>/dev/null ||
+	{ mount -t fusectl none /sys/fs/fuse/connections && echo 1 > /sys/fs/fuse/connections/"$((0x$(stat -c %D "$M") & 0xff))"/abort; }
 sleep 1
-fails "abort by fusectl" - "not connected" ls $M
-check "umount then" umount $M
+fails "abort by fusectl" - "not connected" ls "$M"
+check "umount then" umount "$M"
 over "after abort"
 
 new
 kill -9 "$(pidof famfs-holder)" "$(worker)"
 sleep 0.5
-fails "holder and worker killed: the connection is aborted" - "not connected" ls $M
-check "umount then" umount $M
-is "pins are left, nobody was there to remove them" "$(ls /sys/fs/bpf/famfs | wc -l)" 1
+fails "holder and worker killed: the connection is aborted" - "not connected" ls "$M"
+check "umount then" umount "$M"
+is "pins are left, nobody was there to remove them" "$(find /sys/fs/bpf/famfs -mindepth 1 -maxdepth 1 | wc -l)" 1
 before=$(ls /sys/fs/bpf/famfs)
 mounted
 is "the next mount removes them and makes its own" "$(ls /sys/fs/bpf/famfs)" "$before"
 is "one program" "$("$BPFTOOL" struct_ops show | grep -c fuse_iomap)" 1
-check "umount" umount $M
+check "umount" umount "$M"
 over "after that"
 
 new
 kill -9 "$(pidof famfs-holder)"
-is "without a holder it is served" "$(head -c 3 $M/f; ls $M)" "xxxf"
-check "umount" umount $M
+is "without a holder it is served" "$(head -c 3 "$M"/f; ls "$M")" "xxxf"
+check "umount" umount "$M"
 over "without a holder"
 
 # A copy of the mount elsewhere: the file system lives until the last is gone
 new
 mkdir -p /mnt/bind
-mount --bind $M /mnt/bind
-umount $M
+mount --bind "$M" /mnt/bind
+umount "$M"
 is "a bind mount goes on" "$(ls /mnt/bind)" f
 check "famfs mkdir there" famfs mkdir /mnt/bind/d
 check "it is visible" test -d /mnt/bind/d
@@ -145,14 +145,14 @@ while time.time() < end:
     except OSError:
         pass' &
 sleep 1
-umount -l $M
+umount -l "$M"
 wait $!
 over "after umount -l under load"
 
 for n in 1 2 3 4 5; do
 	make_fs "$DEV"
-	mounted && umount $M || break
+	mounted && umount "$M" || break
 done
-is "five times in a row" $n 5
+is "five times in a row" "$n" 5
 over "after five"
 done_testing

@@ -10,20 +10,20 @@ make_fsdev 0
 DEV=$FSDEV
 make_fs "$DEV"
 mounted
-famfs mkdir $M/d > /dev/null || bail "mkdir"
-for n in 1 2 3 4 5 6 7 8; do famfs creat -s 4m $M/d/f$n > /dev/null || bail "creat"; done
+famfs mkdir "$M"/d > /dev/null || bail "mkdir"
+for n in 1 2 3 4 5 6 7 8; do famfs creat -s 4m "$M"/d/f$n > /dev/null || bail "creat"; done
 head -c 4M /dev/urandom > /tmp/pattern
-for n in 1 2; do dd if=/tmp/pattern of=$M/d/f$n bs=1M conv=notrunc status=none; done
+for n in 1 2; do dd if=/tmp/pattern of="$M"/d/f$n bs=1M conv=notrunc status=none; done
 
 seconds=60
 [ "$KFLAVOUR" = ci ] || seconds=200
-python3 load.py $M/d /tmp/pattern $seconds > /tmp/load 2> /tmp/load.err &
+python3 load.py "$M"/d /tmp/pattern $seconds > /tmp/load 2> /tmp/load.err &
 load=$!
 sleep 3
 holder=$(pidof famfs-holder)
 
 # starts: of workers so far, as the one that is there says; empty while there is none
-starts() { timeout 60 famfs status $M 2>/dev/null | sed -n 's/^ *"starts":\([0-9]*\),$/\1/p'; }
+starts() { timeout 60 famfs status "$M" 2>/dev/null | sed -n 's/^ *"starts":\([0-9]*\),$/\1/p'; }
 # killed: kill the worker if there is one
 killed() {
 	local pid
@@ -63,9 +63,9 @@ is "nothing failed" "$(awk '{ n += $3 } END { print n + 0 }' /tmp/load)" 0
 at_least "there was load" "$(awk '{ n += $2 } END { print n + 0 }' /tmp/load)" 1000
 is "the holder is the same" "$(pidof famfs-holder)" "$holder"
 for ((j = 0; j < 300; j++)); do [ -n "$(starts)" ] && break; sleep 0.1; done
-check "appending goes on" famfs creat -s 2m $M/d/new
-check "and is seen" test -f $M/d/new
-check "data are what they were" cmp /tmp/pattern $M/d/f1
+check "appending goes on" famfs creat -s 2m "$M"/d/new
+check "and is seen" test -f "$M"/d/new
+check "data are what they were" cmp /tmp/pattern "$M"/d/f1
 is "one program" "$("$BPFTOOL" struct_ops show | grep -c fuse_iomap)" 1
 pid=$(worker)
 is "no mapping was asked of a server" "$(counter "$pid" upcall)" 0
@@ -73,7 +73,7 @@ is "none was rejected" "$(rejects "$pid")" 0
 
 # Unmounted while there is no worker
 killed
-check "umount without a worker" umount $M
+check "umount without a worker" umount "$M"
 nothing_left "afterwards"
 given_back "afterwards"
 done_testing

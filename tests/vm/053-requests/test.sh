@@ -9,9 +9,9 @@ make_fsdev 0
 DEV=$FSDEV
 make_fs "$DEV"
 mounted
-famfs mkdir $M/d > /dev/null || bail "mkdir"
-famfs creat -s 4m $M/d/f > /dev/null || bail "creat"
-famfs creat -s 4m -N 2 -B 2 -C 2m $M/d/g > /dev/null
+famfs mkdir "$M"/d > /dev/null || bail "mkdir"
+famfs creat -s 4m "$M"/d/f > /dev/null || bail "creat"
+famfs creat -s 4m -N 2 -B 2 -C 2m "$M"/d/g > /dev/null
 
 cat > /tmp/ops.py <<'PY'
 import mmap, os, sys
@@ -58,7 +58,7 @@ requests() { status requests; }
 # opcodes NUMBER...: requests of each opcode, 0 where there was none
 opcodes() {
 	local out n
-	out=$(famfs status $M)
+	out=$(famfs status "$M")
 	for n; do sed -n 's/^ *"'"$n"'":\([0-9]*\),\?$/\1/p' <<< "$out" | grep . || echo 0; done | tr '\n' ' '
 }
 
@@ -87,13 +87,14 @@ is "no readdir, it is cached" $(((${10} - $4) + (${12} - $6))) 0
 is "no lookup" $(($7 - $1)) 0
 
 # Fresh: what is appended is in the next listing, and in the next lookup
-famfs creat -s 2m $M/d/h > /dev/null
-is "a new file is listed" "$(ls $M/d | tr '\n' ' ')" "f g h "
+famfs creat -s 2m "$M"/d/h > /dev/null
+# shellcheck disable=SC2012 # ls is what is tested
+is "a new file is listed" "$(ls "$M"/d | tr '\n' ' ')" "f g h "
 check "a name that was missing before is there when it is made" \
 	bash -c "! test -e $M/d/i && famfs creat -s 2m $M/d/i && test -e $M/d/i"
-links=$(stat -c %h $M/d)
-famfs mkdir $M/d/sub > /dev/null
-is "link count of the parent" "$(stat -c %h $M/d)" $((links + 1))
+links=$(stat -c %h "$M"/d)
+famfs mkdir "$M"/d/sub > /dev/null
+is "link count of the parent" "$(stat -c %h "$M"/d)" $((links + 1))
 
 # By the kernel's own count, too
 pid=$(worker)
@@ -111,7 +112,7 @@ except OSError as e:
     print(errno.errorcode[e.errno])' "$1"; }
 is "O_TRUNC" "$(errno "os.open('$M/d/f', os.O_RDWR | os.O_TRUNC)")" EPERM
 is "truncate" "$(errno "os.truncate('$M/d/f', 5)")" EPERM
-is "the size is as it was" "$(stat -c %s $M/d/f)" 4194304
+is "the size is as it was" "$(stat -c %s "$M"/d/f)" 4194304
 is "write past the end" "$(errno "os.pwrite(os.open('$M/d/f', os.O_RDWR), b'x', 4 << 20)")" EFBIG
 # Not posix_fallocate(): the C library would write instead
 fails "fallocate" - "not supported" fallocate -l 4096 "$M/d/f"
@@ -128,7 +129,7 @@ is "rename" "$(errno "os.rename('$M/d/f', '$M/d/new')")" EPERM
 is "link" "$(errno "os.link('$M/d/f', '$M/d/new')")" EPERM
 is "symlink" "$(errno "os.symlink('x', '$M/d/new')")" EPERM
 is "setxattr" "$(errno "os.setxattr('$M/d/f', 'user.a', b'b')")" ENOTSUP
-check "flock is local" flock -n $M/.meta/.log true
-umount $M
+check "flock is local" flock -n "$M"/.meta/.log true
+umount "$M"
 nothing_left "afterwards"
 done_testing

@@ -22,131 +22,132 @@ name=${FSDEV##*/}
 
 fails "no arguments" 1 "usage: mount.famfs" mount.famfs
 fails "one argument" 1 "usage: mount.famfs" mount.famfs "$FSDEV"
-fails "an unknown switch" 1 "usage: mount.famfs" mount.famfs -q "$FSDEV" $M
+fails "an unknown switch" 1 "usage: mount.famfs" mount.famfs -q "$FSDEV" "$M"
 # mount(8) looks at the mount point first
 refused "mount point missing" 32 "No such file or directory; make the directory first" mount.famfs "$FSDEV" /mnt/none
 touch /tmp/file
 refused "mount point is a file" 32 "Not a directory" mount.famfs "$FSDEV" /tmp/file
 
 # ---- options ----
-refused "unknown option" 1 "option 'bogus' is not known" mnt -o bogus "$FSDEV" $M
-refused "unknown option with a value" 1 "option 'shadow=/x' is not known" mnt -o shadow=/x "$FSDEV" $M
-refused "poll below its range" 1 "option 'poll=5': expected a number from 10 to 60000" mnt -o poll=5 "$FSDEV" $M
-refused "poll above its range" 1 "option 'poll=60001': expected" mnt -o poll=60001 "$FSDEV" $M
-refused "poll is no number" 1 "option 'poll=1x': expected" mnt -o poll=1x "$FSDEV" $M
-refused "poll without a value" 1 "option 'poll" mnt -o poll "$FSDEV" $M
-refused "threads=0" 1 "option 'threads=0': expected a number from 1 to 64" mnt -o threads=0 "$FSDEV" $M
-refused "dev= without index" 1 "expected dev=N:/PATH" mnt -o dev=/dev/x "$FSDEV" $M
-refused "dev=0" 1 "expected a number from 1 to 255" mnt -o dev=0:/dev/x "$FSDEV" $M
-refused "dev=256" 1 "expected a number from 1 to 255" mnt -o dev=256:/dev/x "$FSDEV" $M
-refused "dev= with a relative path" 1 "expected dev=N:/PATH" mnt -o dev=1:x "$FSDEV" $M
-refused "dev= twice" 1 "device 1 is named twice" mnt -o "dev=1:$PMEM,dev=1:$PMEM" "$FSDEV" $M
-refused "dev=2 without dev=1" 1 "device 1 is not named" mnt -o "dev=2:$PMEM" "$FSDEV" $M
-refused "mode static" 1 "mode static: not built" mnt -o static "$FSDEV" $M
-refused "mode compat" 1 "mode compat" mnt -o compat "$FSDEV" $M
+refused "unknown option" 1 "option 'bogus' is not known" mnt -o bogus "$FSDEV" "$M"
+refused "unknown option with a value" 1 "option 'shadow=/x' is not known" mnt -o shadow=/x "$FSDEV" "$M"
+refused "poll below its range" 1 "option 'poll=5': expected a number from 10 to 60000" mnt -o poll=5 "$FSDEV" "$M"
+refused "poll above its range" 1 "option 'poll=60001': expected" mnt -o poll=60001 "$FSDEV" "$M"
+refused "poll is no number" 1 "option 'poll=1x': expected" mnt -o poll=1x "$FSDEV" "$M"
+refused "poll without a value" 1 "option 'poll" mnt -o poll "$FSDEV" "$M"
+refused "threads=0" 1 "option 'threads=0': expected a number from 1 to 64" mnt -o threads=0 "$FSDEV" "$M"
+refused "dev= without index" 1 "expected dev=N:/PATH" mnt -o dev=/dev/x "$FSDEV" "$M"
+refused "dev=0" 1 "expected a number from 1 to 255" mnt -o dev=0:/dev/x "$FSDEV" "$M"
+refused "dev=256" 1 "expected a number from 1 to 255" mnt -o dev=256:/dev/x "$FSDEV" "$M"
+refused "dev= with a relative path" 1 "expected dev=N:/PATH" mnt -o dev=1:x "$FSDEV" "$M"
+refused "dev= twice" 1 "device 1 is named twice" mnt -o "dev=1:$PMEM,dev=1:$PMEM" "$FSDEV" "$M"
+refused "dev=2 without dev=1" 1 "device 1 is not named" mnt -o "dev=2:$PMEM" "$FSDEV" "$M"
+refused "mode static" 1 "mode static: not built" mnt -o static "$FSDEV" "$M"
+refused "mode compat" 1 "mode compat" mnt -o compat "$FSDEV" "$M"
 
 # ---- devices ----
-refused "device missing" 32 "no such device" mnt /dev/dax9.9 $M
+refused "device missing" 32 "no such device" mnt /dev/dax9.9 "$M"
 head -c 1M /dev/zero > /tmp/image
-refused "an image file" 32 "an image file, not a DAX device" mnt /tmp/image $M
-refused "a directory" 32 "not a device" mnt /tmp $M
-refused "a character device that is no DAX device" 32 "not a DAX device" mnt /dev/null $M
+refused "an image file" 32 "an image file, not a DAX device" mnt /tmp/image "$M"
+refused "a directory" 32 "not a device" mnt /tmp "$M"
+refused "a character device that is no DAX device" 32 "not a DAX device" mnt /dev/null "$M"
 mknod /tmp/ram0 b 1 0
-refused "a block device that does no DAX" 32 "not a DAX device" mnt /tmp/ram0 $M
+refused "a block device that does no DAX" 32 "not a DAX device" mnt /tmp/ram0 "$M"
 echo "$name" > /sys/bus/dax/drivers/fsdev_dax/unbind
-refused "no driver bound" 1 "bound to no driver, not to driver fsdev_dax" mnt "$FSDEV" $M
+refused "no driver bound" 1 "bound to no driver, not to driver fsdev_dax" mnt "$FSDEV" "$M"
 echo "$name" > /sys/bus/dax/drivers/device_dax/bind
-refused "the wrong driver" 1 "bound to device_dax, not to driver fsdev_dax; if nobody uses it: echo $name > /sys/bus/dax/drivers/device_dax/unbind; echo $name > /sys/bus/dax/drivers/fsdev_dax/new_id" mnt "$FSDEV" $M
+refused "the wrong driver" 1 "bound to device_dax, not to driver fsdev_dax; if nobody uses it: echo $name > /sys/bus/dax/drivers/device_dax/unbind; echo $name > /sys/bus/dax/drivers/fsdev_dax/new_id" mnt "$FSDEV" "$M"
 is "it is bound as it was" "$(basename "$(readlink /sys/bus/dax/devices/"$name"/driver)")" device_dax
 bind_fsdev "$name"
 
 mkfs.ext4 -q -b 4096 "$PMEM" > /dev/null 2>&1 || bail "mkfs.ext4"
 mkdir -p /mnt/ext4
 mount -o dax=always "$PMEM" /mnt/ext4 || bail "mount ext4"
-refused "a device that ext4 has mounted" 32 "Device or resource busy" mnt "$PMEM" $M
+refused "a device that ext4 has mounted" 32 "Device or resource busy" mnt "$PMEM" "$M"
 check "ext4 is none the worse" touch /mnt/ext4/x
 umount /mnt/ext4
 wipefs -qa "$PMEM"
 dd if=/dev/zero of="$PMEM" bs=1M count=12 conv=fsync status=none
-refused "no file system on it" 32 "make a file system with mkfs.famfs" mnt "$PMEM" $M
+refused "no file system on it" 32 "make a file system with mkfs.famfs" mnt "$PMEM" "$M"
 
 # ---- media: the decoder's own tests have every field; here, that they end like this ----
 DEV=$PMEM
 # patch OFFSET HEX: bytes of the device, which nobody uses
+# shellcheck disable=SC2001 # every pair of digits
 patch() { printf "%b" "$(sed 's/../\\x&/g' <<< "$2")" | dd of="$PMEM" bs=1 seek="$1" conv=notrunc,fsync status=none; }
 make_fs "$PMEM"
 patch 96 00000000
-refused "superblock crc" 32 "superblock at 0x60: crc: found" mnt "$PMEM" $M
+refused "superblock crc" 32 "superblock at 0x60: crc: found" mnt "$PMEM" "$M"
 make_fs "$PMEM"
 patch 8 2f
-refused "superblock version" 32 "superblock at 0x8: ts_version: found 47" mnt "$PMEM" $M
+refused "superblock version" 32 "superblock at 0x8: ts_version: found 47" mnt "$PMEM" "$M"
 make_fs "$PMEM"
 patch $((112)) 0000000000010000
-refused "superblock larger than the device" 32 "dd_size" mnt "$PMEM" $M
+refused "superblock larger than the device" 32 "dd_size" mnt "$PMEM" "$M"
 make_fs "$PMEM"
 patch $((2 << 20)) 00
-refused "log magic" 32 "log header at 0x200000: magic: found" mnt "$PMEM" $M
+refused "log magic" 32 "log header at 0x200000: magic: found" mnt "$PMEM" "$M"
 make_fs "$PMEM"
 mounted
-famfs mkdir $M/good > /dev/null
-famfs creat -s 2m $M/bad > /dev/null
-famfs creat -s 2m $M/after > /dev/null
-umount $M
+famfs mkdir "$M"/good > /dev/null
+famfs creat -s 2m "$M"/bad > /dev/null
+famfs creat -s 2m "$M"/after > /dev/null
+umount "$M"
 left > /dev/null
 patch $(((2 << 20) + 48 + 544 + 40)) 58
-refused "a bad entry" 32 "; -o ro,recover mounts what comes before it" mnt "$PMEM" $M
+refused "a bad entry" 32 "; -o ro,recover mounts what comes before it" mnt "$PMEM" "$M"
 mounted -o ro,recover
-is "recover has what comes before it" "$(ls $M)" good
+is "recover has what comes before it" "$(ls "$M")" good
 fails "and cannot be made writable" - "" bash -c "mount -o remount,rw $M && famfs mkdir $M/x"
-fails "nor written through" - "" dd if=/dev/zero of=$M/.meta/.log bs=1 count=1 conv=notrunc
-umount $M
+fails "nor written through" - "" dd if=/dev/zero of="$M"/.meta/.log bs=1 count=1 conv=notrunc
+umount "$M"
 left > /dev/null
 
 # ---- further devices ----
 make_fs "$FSDEV" --add-device "$PMEM"
-refused "a device of the log is not named" 32 "is missing: name it with -o dev=1:PATH" mnt "$FSDEV" $M
-refused "named, but not there" 32 "no such device" mnt -o dev=1:/dev/none "$FSDEV" $M
-refused "named, but busy: the primary itself" 32 "Device or resource busy" mnt -o "dev=1:$FSDEV" "$FSDEV" $M
-refused "one too many" 1 "dev=2 is named" mnt -o "dev=1:$PMEM,dev=2:$PMEM" "$FSDEV" $M
-refused "the second device is mounted" 32 "a primary superblock" mnt "$PMEM" $M
+refused "a device of the log is not named" 32 "is missing: name it with -o dev=1:PATH" mnt "$FSDEV" "$M"
+refused "named, but not there" 32 "no such device" mnt -o dev=1:/dev/none "$FSDEV" "$M"
+refused "named, but busy: the primary itself" 32 "Device or resource busy" mnt -o "dev=1:$FSDEV" "$FSDEV" "$M"
+refused "one too many" 1 "dev=2 is named" mnt -o "dev=1:$PMEM,dev=2:$PMEM" "$FSDEV" "$M"
+refused "the second device is mounted" 32 "a primary superblock" mnt "$PMEM" "$M"
 patch 48 00
-refused "the second device is of another file system" 32 "$PMEM: superblock" mnt -o "dev=1:$PMEM" "$FSDEV" $M
+refused "the second device is of another file system" 32 "$PMEM: superblock" mnt -o "dev=1:$PMEM" "$FSDEV" "$M"
 make_fs "$FSDEV" --add-device "$PMEM"
-check "and all is well with both" mnt -o "dev=1:$PMEM" "$FSDEV" $M
-umount $M
+check "and all is well with both" mnt -o "dev=1:$PMEM" "$FSDEV" "$M"
+umount "$M"
 left > /dev/null
 make_fs "$FSDEV"
-refused "dev= of a file system of one device" 1 "has 1 device(s)" mnt -o "dev=1:$PMEM" "$FSDEV" $M
+refused "dev= of a file system of one device" 1 "has 1 device(s)" mnt -o "dev=1:$PMEM" "$FSDEV" "$M"
 
 # ---- privileges ----
-refused "a user" 1 "only root may mount famfs" setpriv --reuid=65534 --regid=65534 --clear-groups mount.famfs "$FSDEV" $M
-refused "root without CAP_SYS_RAWIO" 1 "needs CAP_SYS_ADMIN and CAP_SYS_RAWIO" setpriv --bounding-set=-sys_rawio mount.famfs "$FSDEV" $M
-refused "root without CAP_SYS_ADMIN" 1 "needs CAP_SYS_ADMIN and CAP_SYS_RAWIO" setpriv --bounding-set=-sys_admin mount.famfs "$FSDEV" $M
+refused "a user" 1 "only root may mount famfs" setpriv --reuid=65534 --regid=65534 --clear-groups mount.famfs "$FSDEV" "$M"
+refused "root without CAP_SYS_RAWIO" 1 "needs CAP_SYS_ADMIN and CAP_SYS_RAWIO" setpriv --bounding-set=-sys_rawio mount.famfs "$FSDEV" "$M"
+refused "root without CAP_SYS_ADMIN" 1 "needs CAP_SYS_ADMIN and CAP_SYS_RAWIO" setpriv --bounding-set=-sys_admin mount.famfs "$FSDEV" "$M"
 refused "root without CAP_BPF and CAP_PERFMON is enough with CAP_SYS_ADMIN" 32 "No such file" setpriv --bounding-set=-bpf,-perfmon mount.famfs "$FSDEV" /mnt/none
-refused "root of a user namespace" 32 "CAP_SYS_RAWIO in the initial user namespace" unshare -Urm mount.famfs "$FSDEV" $M
-fails "a user asks the control socket" - "" setpriv --reuid=65534 --regid=65534 --clear-groups famfs mkdir $M/x
+refused "root of a user namespace" 32 "CAP_SYS_RAWIO in the initial user namespace" unshare -Urm mount.famfs "$FSDEV" "$M"
+fails "a user asks the control socket" - "" setpriv --reuid=65534 --regid=65534 --clear-groups famfs mkdir "$M"/x
 
 # ---- the installation ----
-refused "a directory of programs that is not there" 1 "not a directory that only root can write to" env FAMFS_LIBEXECDIR=/none mount.famfs "$FSDEV" $M
+refused "a directory of programs that is not there" 1 "not a directory that only root can write to" env FAMFS_LIBEXECDIR=/none mount.famfs "$FSDEV" "$M"
 mkdir -p /tmp/empty
-refused "one without the programs" 32 "/tmp/empty/famfs-holder: No such file or directory" env FAMFS_LIBEXECDIR=/tmp/empty mount.famfs "$FSDEV" $M
+refused "one without the programs" 32 "/tmp/empty/famfs-holder: No such file or directory" env FAMFS_LIBEXECDIR=/tmp/empty mount.famfs "$FSDEV" "$M"
 mkdir -p /tmp/fake
 cp /usr/libexec/famfs/famfs-holder /tmp/fake
 printf '#!/bin/sh\nexit 3\n' > /tmp/fake/famfs-bpfd
 chmod 755 /tmp/fake/famfs-bpfd
-refused "a worker that ends at once" 32 "famfs-bpfd ended without a reason" env FAMFS_LIBEXECDIR=/tmp/fake mount.famfs "$FSDEV" $M
+refused "a worker that ends at once" 32 "famfs-bpfd ended without a reason" env FAMFS_LIBEXECDIR=/tmp/fake mount.famfs "$FSDEV" "$M"
 printf '#!/bin/sh\nexit 0\n' > /tmp/fake/famfs-holder
-refused "a holder that ends at once" 32 "famfs-bpfd ended without a reason" env FAMFS_LIBEXECDIR=/tmp/fake mount.famfs "$FSDEV" $M
+refused "a holder that ends at once" 32 "famfs-bpfd ended without a reason" env FAMFS_LIBEXECDIR=/tmp/fake mount.famfs "$FSDEV" "$M"
 fails "famfs-bpfd by hand" 1 "usage: famfs-bpfd -f DEVICE DIR" /usr/libexec/famfs/famfs-bpfd x
 fails "famfs-holder by hand" 1 "usage: famfs-holder" /usr/libexec/famfs/famfs-holder
 
 # ---- killed in the middle ----
 for ms in 0.05 0.2 0.5 1 1.5 2 3; do
-	timeout -s KILL $ms mount.famfs "$FSDEV" $M 2>/dev/null
-	umount $M 2>/dev/null
+	timeout -s KILL $ms mount.famfs "$FSDEV" "$M" 2>/dev/null
+	umount "$M" 2>/dev/null
 done
 is "mount.famfs killed at any time: nothing is left" "$(left)" ""
-check "and it can be mounted" mnt "$FSDEV" $M
-check "once" umount $M
+check "and it can be mounted" mnt "$FSDEV" "$M"
+check "once" umount "$M"
 nothing_left "at the end"
 done_testing

@@ -11,9 +11,9 @@ make_fsdev 0
 DEV=$FSDEV
 make_fs "$DEV"
 mounted
-famfs mkdir $M/d > /dev/null
-for n in 1 2 3; do famfs creat -s 4m $M/d/f$n > /dev/null || bail "creat"; done
-for n in 1 2 3; do head -c 4M /dev/zero | tr '\0' $n | dd of=$M/d/f$n bs=1M conv=notrunc status=none; done
+famfs mkdir "$M"/d > /dev/null
+for n in 1 2 3; do famfs creat -s 4m "$M"/d/f$n > /dev/null || bail "creat"; done
+for n in 1 2 3; do head -c 4M /dev/zero | tr '\0' $n | dd of="$M"/d/f$n bs=1M conv=notrunc status=none; done
 
 cat > /tmp/map.py <<'PY'
 import mmap, os, signal, sys
@@ -64,17 +64,17 @@ wait $mapper
 is "mapped and unmapped pages: SIGBUS" "$(sed -n 2p /tmp/map.out)" "SIGBUS SIGBUS SIGBUS"
 is "read: EIO" "$(sed -n 3p /tmp/map.out)" "Input/output error"
 is "write: EIO" "$(sed -n 4p /tmp/map.out)" "Input/output error"
-fails "a file that was not open" 1 "Input/output error" cat $M/d/f2
-fails "listing" - "Input/output error" ls $M/d
-fails "a missing name" - "Input/output error" stat $M/d/none
-fails "appending" 1 "Input/output error" famfs mkdir $M/x
+fails "a file that was not open" 1 "Input/output error" cat "$M"/d/f2
+fails "listing" - "Input/output error" ls "$M"/d
+fails "a missing name" - "Input/output error" stat "$M"/d/none
+fails "appending" 1 "Input/output error" famfs mkdir "$M"/x
 kill -9 "$(worker)"
 sleep 2
-fails "it stays so after a restart" - "Input/output error" ls $M/d
-check "umount" umount $M
+fails "it stays so after a restart" - "Input/output error" ls "$M"/d
+check "umount" umount "$M"
 nothing_left "afterwards"
 mounted
 is "the new file system can be mounted" "$([ "$(status uuid)" != "$old" ] && echo other)" other
-is "its file has its own bytes" "$(head -c 4 $M/new)" nnnn
-umount $M
+is "its file has its own bytes" "$(head -c 4 "$M"/new)" nnnn
+umount "$M"
 done_testing

@@ -8,9 +8,9 @@
 
 make_fsdev 0
 DEV=$FSDEV
-fails "mount -t famfs" 32 "kernel lacks fuse-iomap" mount -t famfs "$DEV" $M
-fails "it says what to boot" 32 "CONFIG_FUSE_IOMAP" mount -t famfs "$DEV" $M
-fails "-o upcall" 32 "kernel lacks fuse-iomap" mount -t famfs -o upcall "$DEV" $M
-is "one line" "$(mount -t famfs "$DEV" $M 2>&1 | wc -l)" 1
+fails "mount -t famfs" 32 "kernel lacks fuse-iomap" mount -t famfs "$DEV" "$M"
+fails "it says what to boot" 32 "CONFIG_FUSE_IOMAP" mount -t famfs "$DEV" "$M"
+fails "-o upcall" 32 "kernel lacks fuse-iomap" mount -t famfs -o upcall "$DEV" "$M"
+is "one line" "$(mount -t famfs "$DEV" "$M" 2>&1 | wc -l)" 1
 nothing_left "afterwards"
 done_testing
