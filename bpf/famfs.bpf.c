@@ -15,7 +15,6 @@
 #include <linux/bpf.h>
 #include <linux/fuse_iomap.h>
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
 
 #include <famfs/fmap.h>
 #include <famfs/media.h>
@@ -59,44 +58,68 @@ static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u
 	return bpf_map_lookup_elem(&extents, &i);
 }
 
-/* The reserved table is looked at only when the main index is out of range. */
+/*
+ * The reserved table is looked at only when the main index is out of range. Half the
+ * range of an index is enough, and half of it can be compared with in one instruction.
+ */
 static __always_inline const struct famfs_slot *slot_get(__u64 nodeid)
 {
 	__u64 index = nodeid - FAMFS_NODEID_FIRST;
 	const struct famfs_slot *slot;
 	__u32 key = index;
 
-	if (index <= 0xffffffff) {
+	if (index <= 0x7fffffff) {
 		slot = bpf_map_lookup_elem(&slots, &key);
 		if (slot)
 			return slot;
 	}
 	index = nodeid - FAMFS_NODEID_RESERVED;
-	if (index > 0xffffffff)
+	if (index > 0x7fffffff)
 		return NULL;
 	key = index;
 	return bpf_map_lookup_elem(&reserved, &key);
 }
 
-SEC("struct_ops/iomap_begin")
-int BPF_PROG(famfs_iomap_begin, __u64 nodeid, __u32 generation, __u64 pos, __u64 count,
-	     __u32 opflags, struct fuse_iomap_io *out)
+static __always_inline int answer(const struct famfs_run *run, struct fuse_iomap_io *out)
 {
-	const struct famfs_slot *slot = slot_get(nodeid);
+	out->offset = run->offset;
+	out->length = run->length;
+	out->addr = run->addr;
+	out->type = FUSE_IOMAP_TYPE_MAPPED;
+	out->dev = run->dev;
+	return FUSE_IOMAP_BPF_HANDLED;
+}
+
+/*
+ * Arguments of iomap_begin in the context. It is read where a value is needed: what is
+ * kept over a call costs a register that has to be saved, in every fault.
+ */
+enum { ARG_NODEID, ARG_GENERATION, ARG_POS, ARG_COUNT, ARG_OPFLAGS, ARG_OUT };
+
+/* Not inlined: its calls would cost the others registers. */
+static __noinline int begin_outside(__u64 *ctx, const struct famfs_slot *slot)
+{
+	struct fuse_iomap_io *out = (void *)ctx[ARG_OUT];
+	struct famfs_run run;
+	int ret;
+
+	ret = famfs_slot_resolve_outside(slot, extent_get, NULL, unit_shift, ctx[ARG_POS], &run);
+	return ret == 1 ? answer(&run, out) : ret;
+}
+
+SEC("struct_ops/iomap_begin")
+int famfs_iomap_begin(__u64 *ctx)
+{
+	const struct famfs_slot *slot = slot_get(ctx[ARG_NODEID]);
 	struct famfs_run run;
 	int ret;
 
 	if (!slot)
 		return FUSE_IOMAP_BPF_FALLBACK;
-	ret = famfs_slot_resolve(slot, extent_get, NULL, unit_shift, generation, pos, &run);
-	if (ret <= 0)
-		return ret;
-	out->offset = run.offset;
-	out->length = run.length;
-	out->addr = run.addr;
-	out->type = FUSE_IOMAP_TYPE_MAPPED;
-	out->dev = run.dev;
-	return FUSE_IOMAP_BPF_HANDLED;
+	ret = famfs_slot_resolve_inside(slot, unit_shift, ctx[ARG_GENERATION], ctx[ARG_POS], &run);
+	if (ret == FAMFS_SLOT_OUTSIDE)
+		return begin_outside(ctx, slot);
+	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;
 }
 
 SEC(".struct_ops.link")

@@ -34,7 +34,7 @@
 
 /*
  * Limits of the encoding, in units. The first is what makes the reciprocal exact,
- * see famfs_slot_resolve(). With 2 MiB units: files of 4 EiB, devices of 8 EiB;
+ * see famfs_slot_deal(). With 2 MiB units: files of 4 EiB, devices of 8 EiB;
  * with 4 KiB units: 8 TiB and 16 TiB.
  */
 #define FAMFS_SLOT_SIZE_MAX	0x7fffffffU	/* file size */
@@ -126,15 +126,20 @@ typedef const struct famfs_slot_extent *(*famfs_extent_fn)(void *ctx, __u32 i);
 
 #ifdef __bpf__
 /*
- * Stops the compiler from merging what comes before and after. clang 14 has no
- * load-acquire for BPF; on x86 the machine orders loads by itself, elsewhere it
- * does not.
+ * clang 14 has no load-acquire for BPF; on x86 the machine orders loads by itself,
+ * elsewhere it does not.
  */
 #ifndef __TARGET_ARCH_x86
 #error "needs a compiler with BPF load-acquire on this architecture"
 #endif
+/* Shifts by what a slot says. BPF defines them for any count, C does not. */
+#define famfs_fmap_shl(x, n)	asm("%0 <<= %1" : "+r"(x) : "r"((__u64)(n)))
+#define famfs_fmap_shr(x, n)	asm("%0 >>= %1" : "+r"(x) : "r"((__u64)(n)))
+/* Or the verifier sees a check on one register and an access by another. */
 #define famfs_fmap_hide(x)	asm volatile("" : "+r"(x))
 #else
+#define famfs_fmap_shl(x, n) ((x) <<= (n)&63)
+#define famfs_fmap_shr(x, n) ((x) >>= (n)&63)
 #define famfs_fmap_hide(x) \
 	do {               \
 	} while (0)
@@ -152,24 +157,103 @@ FAMFS_FMAP_INLINE enum famfs_slot_type famfs_slot_load_type(const struct famfs_s
 #endif
 }
 
-/* Run of extent number @i, whose place in the file the caller knows. */
-FAMFS_FMAP_INLINE int famfs_slot_run_extent(const struct famfs_slot_extent *e, __u32 unit_shift,
-					    struct famfs_run *ret)
+/* Why a slot gives no mapping: what is wrong with it first, then with the question. */
+FAMFS_FMAP_INLINE int famfs_slot_refuse(const struct famfs_slot *slot, enum famfs_slot_type type,
+					__u32 generation)
 {
-	ret->offset = (__u64)e->first << unit_shift;
-	ret->length = (__u64)e->units << unit_shift;
-	ret->addr = (__u64)e->strip.start << unit_shift;
-	ret->dev = e->strip.dev;
-	return 1;
+	if (type == FAMFS_SLOT_EMPTY)
+		return 0;
+	if (type > FAMFS_SLOT_INTERLEAVE_EXT)
+		return -EIO;
+	if (slot->generation != generation)
+		return -ESTALE;
+	return -ENXIO;
 }
 
 /*
- * The last extent whose first unit is not past @unit. Extents that are equal
- * powers of two are found by a shift, others by a search.
+ * Chunk number and stripe number of a position; returns the strip's.
+ *
+ * The division by the number of strips is a multiplication: with
+ * recip = ceil(2^s / n), s = 31 + ceil(log2 n), it is exact for chunk numbers below
+ * 2^31, because recip * n - 2^s < n <= 2^(s - 31); and neither recip (32 bits) nor
+ * the product (63 bits) overflows. FAMFS_SLOT_SIZE_MAX keeps chunk numbers there.
  */
-FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot, famfs_extent_fn extent,
-					void *ctx, __u32 unit_shift, __u64 pos, __u32 unit,
-					struct famfs_run *ret)
+FAMFS_FMAP_INLINE __u64 famfs_slot_deal(const struct famfs_slot *slot, __u64 pos, __u64 *ret_chunk,
+					__u64 *ret_stripe)
+{
+	__u64 chunk = pos, stripe, nth;
+
+	famfs_fmap_shr(chunk, slot->chunk_shift);
+	stripe = chunk * slot->recip;
+	famfs_fmap_shr(stripe, slot->recip_shift);
+	nth = chunk - stripe * slot->nstrips;
+	famfs_fmap_hide(nth);
+	*ret_chunk = chunk;
+	*ret_stripe = stripe;
+	return nth;
+}
+
+FAMFS_FMAP_INLINE void famfs_slot_run_chunk(const struct famfs_strip *strip, __u32 chunk_shift,
+					    __u32 unit_shift, __u64 chunk, __u64 stripe,
+					    struct famfs_run *ret)
+{
+	__u64 length = 1;
+
+	famfs_fmap_shl(length, chunk_shift);
+	famfs_fmap_shl(chunk, chunk_shift);
+	famfs_fmap_shl(stripe, chunk_shift);
+	ret->offset = chunk;
+	ret->length = length;
+	ret->addr = ((__u64)strip->start << unit_shift) + stripe;
+	ret->dev = strip->dev;
+}
+
+/* famfs_slot_resolve_inside(): the second table has to be asked */
+#define FAMFS_SLOT_OUTSIDE	2
+
+/**
+ * famfs_slot_resolve_inside() - famfs_slot_resolve() for what is in the slot itself
+ *
+ * Return: FAMFS_SLOT_OUTSIDE if famfs_slot_resolve_outside() knows the answer.
+ */
+FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, __u32 unit_shift,
+						__u32 generation, __u64 pos, struct famfs_run *ret)
+{
+	enum famfs_slot_type type = famfs_slot_load_type(slot);
+	__u64 chunk, stripe, nth;
+
+	/* One test in the usual case; the exact reason is looked for afterwards. */
+	if (slot->generation != generation || pos >> unit_shift >= slot->size)
+		return famfs_slot_refuse(slot, type, generation);
+
+	if (type == FAMFS_SLOT_SIMPLE) {
+		ret->offset = 0;
+		ret->length = (__u64)slot->size << unit_shift;
+		ret->addr = (__u64)slot->strips[0].start << unit_shift;
+		ret->dev = slot->strips[0].dev;
+		return 1;
+	}
+	if (type == FAMFS_SLOT_INTERLEAVE) {
+		nth = famfs_slot_deal(slot, pos, &chunk, &stripe);
+		if (nth >= FAMFS_SLOT_STRIPS)
+			return -EIO;
+		famfs_slot_run_chunk(&slot->strips[nth], slot->chunk_shift, unit_shift, chunk,
+				     stripe, ret);
+		return 1;
+	}
+	if (type == FAMFS_SLOT_EXTENTS || type == FAMFS_SLOT_INTERLEAVE_EXT)
+		return FAMFS_SLOT_OUTSIDE;
+	return famfs_slot_refuse(slot, type, generation);
+}
+
+/*
+ * The last extent whose first unit is not past @unit. Extents that are equal powers
+ * of two are found by a shift, others by a search.
+ */
+FAMFS_FMAP_INLINE const struct famfs_slot_extent *famfs_slot_search(const struct famfs_slot *slot,
+								    famfs_extent_fn extent,
+								    void *ctx, __u64 pos,
+								    __u32 unit)
 {
 	const struct famfs_slot_extent *e;
 	__u32 base = slot->ext.first;
@@ -177,14 +261,8 @@ FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot, famfs_ext
 	__u32 low = 0, step;
 
 	if (slot->chunk_shift) {
-		__u64 i = pos >> (slot->chunk_shift & 63);
-
-		if (i >= count)
-			return -EIO;
-		e = extent(ctx, base + (__u32)i);
-		if (!e)
-			return -EIO;
-		return famfs_slot_run_extent(e, unit_shift, ret);
+		famfs_fmap_shr(pos, slot->chunk_shift);
+		return pos < count ? extent(ctx, base + (__u32)pos) : 0;
 	}
 
 	/* Invariant: extent low begins at or before unit, extent low + count after. */
@@ -193,7 +271,7 @@ FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot, famfs_ext
 
 		e = extent(ctx, base + low + half);
 		if (!e)
-			return -EIO;
+			return 0;
 		if (e->first <= unit) {
 			low += half;
 			count -= half;
@@ -201,10 +279,43 @@ FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot, famfs_ext
 			count = half;
 		}
 	}
-	e = extent(ctx, base + low);
-	if (!e || unit - e->first >= e->units)
+	return extent(ctx, base + low);
+}
+
+/**
+ * famfs_slot_resolve_outside() - the rest of famfs_slot_resolve()
+ *
+ * For a slot for which famfs_slot_resolve_inside() returned FAMFS_SLOT_OUTSIDE: types
+ * but for DEAD do not change.
+ */
+FAMFS_FMAP_INLINE int famfs_slot_resolve_outside(const struct famfs_slot *slot,
+						 famfs_extent_fn extent, void *ctx,
+						 __u32 unit_shift, __u64 pos, struct famfs_run *ret)
+{
+	const struct famfs_slot_extent *e;
+	__u64 chunk, stripe, nth;
+	__u32 unit;
+
+	if (famfs_slot_load_type(slot) == FAMFS_SLOT_EXTENTS) {
+		unit = (__u32)(pos >> unit_shift);
+		e = famfs_slot_search(slot, extent, ctx, pos, unit);
+		if (!e || unit - e->first >= e->units)
+			return -EIO;
+		ret->offset = (__u64)e->first << unit_shift;
+		ret->length = (__u64)e->units << unit_shift;
+		ret->addr = (__u64)e->strip.start << unit_shift;
+		ret->dev = e->strip.dev;
+		return 1;
+	}
+
+	nth = famfs_slot_deal(slot, pos, &chunk, &stripe);
+	if (nth >= FAMFS_SLOT_STRIPS_MAX)
 		return -EIO;
-	return famfs_slot_run_extent(e, unit_shift, ret);
+	e = extent(ctx, slot->ext.first + (__u32)nth);
+	if (!e)
+		return -EIO;
+	famfs_slot_run_chunk(&e->strip, slot->chunk_shift, unit_shift, chunk, stripe, ret);
+	return 1;
 }
 
 /**
@@ -220,11 +331,6 @@ FAMFS_FMAP_INLINE int famfs_slot_search(const struct famfs_slot *slot, famfs_ext
  * A run begins and ends at units; the last one may reach past the file's size, in
  * space that belongs to the file.
  *
- * The division by the number of strips is a multiplication: with
- * recip = ceil(2^s / n), s = 31 + ceil(log2 n), it is exact for chunk numbers below
- * 2^31, because recip * n - 2^s < n <= 2^(s - 31); and neither recip (32 bits) nor
- * the product (63 bits) overflows. FAMFS_SLOT_SIZE_MAX keeps chunk numbers there.
- *
  * Return: 1; 0 if nothing is published here: the slot knows nothing of the file,
  * so another method may; without one the kernel makes it EIO and counts a
  * fallback. -ESTALE if the inode is of another generation: never fall back, since
@@ -235,58 +341,11 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve(const struct famfs_slot *slot, famfs_ex
 					 void *ctx, __u32 unit_shift, __u32 generation, __u64 pos,
 					 struct famfs_run *ret)
 {
-	enum famfs_slot_type type = famfs_slot_load_type(slot);
-	const struct famfs_strip *strip;
-	__u64 unit = pos >> unit_shift;
-	__u64 chunk, stripe, nth;
-	__u32 chunk_shift;
+	int err = famfs_slot_resolve_inside(slot, unit_shift, generation, pos, ret);
 
-	if (type == FAMFS_SLOT_EMPTY)
-		return 0;
-	if (type == FAMFS_SLOT_DEAD)
-		return -EIO;
-	if (slot->generation != generation)
-		return -ESTALE;
-	if (unit >= slot->size)
-		return -ENXIO;
-
-	if (type == FAMFS_SLOT_SIMPLE) {
-		ret->offset = 0;
-		ret->length = (__u64)slot->size << unit_shift;
-		ret->addr = (__u64)slot->strips[0].start << unit_shift;
-		ret->dev = slot->strips[0].dev;
-		return 1;
-	}
-	if (type == FAMFS_SLOT_EXTENTS)
-		return famfs_slot_search(slot, extent, ctx, unit_shift, pos, (__u32)unit, ret);
-	if (type != FAMFS_SLOT_INTERLEAVE && type != FAMFS_SLOT_INTERLEAVE_EXT)
-		return -EIO;
-
-	chunk_shift = slot->chunk_shift & 63;
-	chunk = pos >> chunk_shift;
-	stripe = chunk * slot->recip >> (slot->recip_shift & 63);
-	nth = chunk - stripe * slot->nstrips;
-	/* Or the verifier sees a check on one register and an access by another. */
-	famfs_fmap_hide(nth);
-	if (type == FAMFS_SLOT_INTERLEAVE) {
-		if (nth >= FAMFS_SLOT_STRIPS)
-			return -EIO;
-		strip = &slot->strips[nth];
-	} else {
-		const struct famfs_slot_extent *e;
-
-		if (nth >= FAMFS_SLOT_STRIPS_MAX)
-			return -EIO;
-		e = extent(ctx, slot->ext.first + (__u32)nth);
-		if (!e)
-			return -EIO;
-		strip = &e->strip;
-	}
-	ret->offset = chunk << chunk_shift;
-	ret->length = 1ULL << chunk_shift;
-	ret->addr = ((__u64)strip->start << unit_shift) + (stripe << chunk_shift);
-	ret->dev = strip->dev;
-	return 1;
+	if (err != FAMFS_SLOT_OUTSIDE)
+		return err;
+	return famfs_slot_resolve_outside(slot, extent, ctx, unit_shift, pos, ret);
 }
 
 #endif /* FAMFS_FMAP_H */
