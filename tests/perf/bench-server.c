@@ -532,6 +532,9 @@ static pid_t command_start(char **argv, int ctl[2])
 	fcntl(ctl[0], F_SETFD, FD_CLOEXEC);
 	snprintf(env, sizeof(env), "%d", ctl[1]);
 	setenv("FAMFS_BENCH_CTL", env, 1);
+	setenv("FAMFS_BENCH_VARIANT", opts.variant, 1);
+	if (opts.exact)
+		setenv("FAMFS_BENCH_EXACT", "1", 1);
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {

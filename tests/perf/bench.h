@@ -158,5 +158,6 @@ void load_kv(void);
 void load_kv_fill(void);
 void load_null(void);
 void load_fill(void);
+void load_make(void);
 
 #endif /* FAMFS_PERF_BENCH_H */

@@ -213,3 +213,25 @@ void load_meta(void)
 	free(draws);
 	close(dir);
 }
+
+/* Files as the other loads expect them, of --size bytes. */
+void load_make(void)
+{
+	char *buf = calloc(1, opts.size ? opts.size : SZ_4K);
+	int dir = dir_open();
+
+	if (!buf)
+		fail("out of memory");
+	for (uint64_t i = 0; i < opts.count; i++) {
+		size_t size = opts.size ? opts.size : SZ_4K;
+		char name[NAME_ROOM];
+		int fd;
+
+		snprintf(name, sizeof(name), "%s%llu", opts.prefix, (unsigned long long)i);
+		fd = openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		if (fd < 0 || write(fd, buf, size) != (ssize_t)size || close(fd))
+			fail("%s/%s: %s", opts.dir, name, strerror(errno));
+	}
+	free(buf);
+	close(dir);
+}

@@ -36,14 +36,16 @@ static void kv_open(struct kv *kv, unsigned int flags)
 	kv_check(mdb_dbi_open(kv->txn, NULL, 0, &kv->dbi), "open database");
 }
 
-static void kv_key(uint64_t i, char key[16])
+#define KV_KEY_BYTES	15
+
+static void kv_key(uint64_t i, char key[KV_KEY_BYTES + 1])
 {
-	snprintf(key, 16, "key%012llu", (unsigned long long)i);
+	snprintf(key, KV_KEY_BYTES + 1, "key%012u", (uint32_t)i);
 }
 
 void load_kv_fill(void)
 {
-	char key[16], value[KV_VALUE_BYTES];
+	char key[KV_KEY_BYTES + 1], value[KV_VALUE_BYTES];
 	struct kv kv;
 
 	if (!opts.file || !opts.bytes)
@@ -51,7 +53,7 @@ void load_kv_fill(void)
 	kv_open(&kv, MDB_NOSYNC);
 	memset(value, 'v', sizeof(value));
 	for (uint64_t i = 0; i < opts.count; i++) {
-		MDB_val k = { 15, key }, v = { sizeof(value), value };
+		MDB_val k = { KV_KEY_BYTES, key }, v = { sizeof(value), value };
 
 		kv_key(i, key);
 		kv_check(mdb_put(kv.txn, kv.dbi, &k, &v, MDB_APPEND), "put");
@@ -83,8 +85,8 @@ void load_kv(void)
 		s.n = 0;
 		pass_begin(&counted);
 		for (size_t i = 0; i < n; i++) {
-			char key[16];
-			MDB_val k = { 15, key }, v;
+			char key[KV_KEY_BYTES + 1];
+			MDB_val k = { KV_KEY_BYTES, key }, v;
 			uint64_t a;
 			int err;
 

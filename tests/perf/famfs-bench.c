@@ -76,6 +76,7 @@ static const struct load {
 	{ "kv", load_kv, "look keys up in an LMDB database, --file, of --count keys" },
 	{ "null", load_null, "a system call that does nothing" },
 	{ "fill", load_fill, "(no figures) make --file of --bytes bytes" },
+	{ "make", load_make, "(no figures) make --count files of --size bytes in --dir" },
 	{ "kv-fill", load_kv_fill, "(no figures) make a database of --count keys, --bytes at most" },
 };
 
@@ -105,7 +106,8 @@ static void usage(FILE *f)
 	      "      --variant NAME  word for the rows (mount)\n"
 	      "      --param K=V     more parameters for the rows; repeatable\n"
 	      "  -h, --help          this text\n\n"
-	      "A row is one JSON object: value is the median, spread has the minimum.\n"
+	      "FAMFS_BENCH_VARIANT and FAMFS_BENCH_EXACT in the environment are defaults of\n"
+	      "--variant and --exact. A row is one JSON object: value is the median, spread has the minimum.\n"
 	      "Exit status: 0, 1 failed, 2 wrong usage.\n", f);
 }
 
@@ -232,6 +234,9 @@ int main(int argc, char **argv)
 	int opt;
 
 	opts.params = json_object_new_object();
+	if (getenv("FAMFS_BENCH_VARIANT"))
+		opts.variant = getenv("FAMFS_BENCH_VARIANT");
+	opts.exact = getenv("FAMFS_BENCH_EXACT") != NULL;
 	while ((opt = getopt_long(argc, argv, "f:o:b:wRs:Dd:c:n:p:t:h", options, NULL)) >= 0)
 		parse_option(opt, option_name(opt));
 	if (argc - optind != 1)

@@ -1,0 +1,398 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""./run bench: the A/B study, from kernel to results.json. See docs/performance.md.
+
+Exact figures come from QEMU -icount, each VM run twice, and the two must agree; native
+ones from a program on this machine. What there is, is written even if something failed;
+what is missing, is said.
+"""
+import argparse
+import concurrent.futures
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TOP / "tests/perf"))
+sys.dont_write_bytecode = True
+from harness import bars, plan, results, vm  # noqa: E402 pylint: disable=wrong-import-position
+
+BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
+OUT = TOP / "out/bench"
+CACHE = pathlib.Path(os.environ.get("FAMFS_CACHE") or
+                     pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "famfs-bpf")
+SCHEMA = TOP / "tests/perf/results.schema.json"
+ROOM = 4 << 30          # free bytes below out/: backing files are sparse, but are written to
+EXTRA_RUN_LOADS = {"million"}   # once: nothing of it is compared
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def die(text, status=1):
+    say(f"bench: {text}")
+    sys.exit(status)
+
+
+# ---- the command line ----
+
+def parse():
+    p = argparse.ArgumentParser(prog="./run bench", description="Run the A/B study, or a part of it.",
+                                epilog="Results: out/bench/results.json, out/bench/report.html.")
+    p.add_argument("loads", nargs="*", metavar="LOAD", help="only these; --list names them")
+    p.add_argument("--variant", default="", metavar="A,B", help="only these variants and anchors")
+    p.add_argument("--quick", action="store_true", help="a subset, under three minutes")
+    p.add_argument("--list", action="store_true", help="loads and variants")
+    p.add_argument("--readme", action="store_true", help="then put the table into README.md")
+    p.add_argument("--from", dest="source", metavar="FILE", help="no run: report and --readme from results.json")
+    args = p.parse_intermixed_args()
+    args.variants = [v for v in args.variant.split(",") if v]
+    for load in args.loads:
+        if load not in plan.LOADS:
+            die(f"no load '{load}': ./run bench --list", 2)
+    for v in args.variants:
+        if v not in plan.VARIANTS and v not in plan.ANCHORS:
+            die(f"no variant '{v}': ./run bench --list", 2)
+    if args.quick and args.loads:
+        die("--quick has its own loads", 2)
+    return args
+
+
+def show_list():
+    for title, table in (("Loads", plan.LOADS), ("Variants", plan.VARIANTS), ("Anchors", plan.ANCHORS)):
+        print(f"{title}:")
+        for k, v in table.items():
+            print(f"  {k:12} {v}")
+
+
+# ---- what the figures are of ----
+
+def output(*words):
+    try:
+        return subprocess.run(words, check=True, capture_output=True, text=True, cwd=TOP).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def first_line(text):
+    return text.splitlines()[0] if text else "unknown"
+
+
+def cpu_model():
+    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def describe(kernel):
+    commit = output("git", "rev-parse", "HEAD")
+    if output("git", "status", "--porcelain", "--untracked-files=no"):
+        commit += "-dirty"
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": commit,
+        "kernel_key": kernel.name,
+        "config_sha256": hashlib.sha256((kernel / ".config").read_bytes()).hexdigest(),
+        "compiler": first_line(output("gcc", "--version")),
+        "bpf_compiler": first_line(output("clang", "--version")),
+        "qemu": first_line(output("qemu-system-x86_64", "--version")),
+        "cpu": cpu_model(),
+        "cpus": os.cpu_count(),
+        "host_kernel": f"{platform.release()} {platform.version()}",
+        "arguments": sys.argv[1:],
+        "runs": 2,
+        "missing": [],
+    }
+
+
+def prepare():
+    """Packages, user space, kernel; where the kernel is."""
+    subprocess.run([TOP / "scripts/deps.sh"], check=True)
+    flavours = (TOP / "scripts/kernel-build.sh").read_text(encoding="utf-8")
+    flavour = "bench" if "\nbench)" in flavours else "ci"
+    kernel = output_or_die([TOP / "scripts/kernel-build.sh", flavour])
+    subprocess.run([TOP / "scripts/build.sh"], check=True)
+    return pathlib.Path(kernel)
+
+
+def output_or_die(words):
+    p = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+    if p.returncode:
+        die(f"{pathlib.Path(words[0]).name} failed")
+    return p.stdout.strip().splitlines()[-1]
+
+
+# ---- progress ----
+
+class Progress:
+    """Time left, from how long each VM took here the last time."""
+
+    def __init__(self, jobs, workers):
+        self.file = CACHE / "bench-times.json"
+        try:
+            self.known = json.loads(self.file.read_text())
+        except (OSError, ValueError):
+            self.known = {}
+        self.cost = {}
+        for v, run in jobs:
+            steps = max(1, len(v.steps()))
+            self.cost[v.name, run] = self.known.get(f"{v.name}/{steps}", v.seconds)
+        self.left = dict(self.cost)
+        self.workers = workers
+        self.lock = threading.Lock()
+        self.t0 = time.monotonic()
+        self.last = 0.0
+
+    def seconds_left(self):
+        return max(sum(self.left.values()) / self.workers, max(self.left.values(), default=0))
+
+    def step(self, v, run, text):
+        with self.lock:
+            share = self.cost[v.name, run] / max(1, len(v.steps()))
+            self.left[v.name, run] = max(0, self.left[v.name, run] - share)
+            self.show(text)
+
+    def show(self, text, force=False):
+        if not force and time.monotonic() - self.last < (0.2 if sys.stderr.isatty() else 5):
+            return
+        self.last = time.monotonic()
+        total, left = sum(self.cost.values()), sum(self.left.values())
+        line = f"bench: {100 * (1 - left / total) if total else 100:3.0f} %, about " \
+               f"{self.seconds_left() / 60:.1f} min left: {text}"
+        if sys.stderr.isatty():
+            print(f"\r{line[:110]:110}", end="", file=sys.stderr, flush=True)
+        else:
+            say(line)
+
+    def finished(self, v, run, seconds):
+        with self.lock:
+            self.left[v.name, run] = 0
+            self.known[f"{v.name}/{max(1, len(v.steps()))}"] = round(seconds, 1)
+            try:
+                self.file.write_text(json.dumps(self.known, indent=1))
+            except OSError:
+                pass
+            self.show(f"{v.name} took {seconds:.0f} s", True)
+
+
+# ---- the run ----
+
+class Study:
+    def __init__(self, kernel):
+        self.kernel = kernel
+        self.machines = []
+        self.stopped = False
+        self.lock = threading.Lock()
+        self.workers = min(2, os.cpu_count() or 1)
+
+    def stop(self):
+        self.stopped = True
+        with self.lock:
+            for m in self.machines:
+                m.stop()
+
+    def initramfs(self, extra, made):
+        if extra not in made:
+            made[extra] = OUT / ("-".join(("initramfs",) + extra) + ".cpio")
+            vm.make_initramfs(TOP, BUILD, made[extra], extra)
+        return made[extra]
+
+    def one(self, v, run, initramfs, progress):
+        machine = vm.Machine(TOP, BUILD, self.kernel, initramfs, OUT / f"run{run}")
+        with self.lock:
+            if self.stopped:
+                return None
+            self.machines.append(machine)
+        t0 = time.monotonic()
+        outcome = machine.run(v, lambda s, g: progress.step(v, run, f"{s.load} under {g.variant}"))
+        progress.finished(v, run, time.monotonic() - t0)
+        return outcome
+
+    def run(self, vms):
+        """{(name, run): Outcome} of what came to an end."""
+        jobs = [(v, run) for v in vms for run in (1, 2)
+                if run == 1 or not {s.load for s in v.steps()} <= EXTRA_RUN_LOADS]
+        made, done = {}, {}
+        for v in vms:
+            self.initramfs(v.programs, made)
+        progress = Progress(jobs, self.workers)
+        jobs.sort(key=lambda job: -progress.cost[job[0].name, job[1]])
+        progress.show(f"{len(jobs)} VMs", True)
+        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
+            futures = {pool.submit(self.one, v, run, made[v.programs], progress): (v.name, run) for v, run in jobs}
+            for f in concurrent.futures.as_completed(futures):
+                if f.exception():
+                    self.stop()
+                    raise f.exception()
+                if f.result():
+                    done[futures[f]] = f.result()
+        for path in made.values():
+            path.unlink(missing_ok=True)
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+        return done
+
+
+def native_rows(quick, missing):
+    """The program that times resolves on this CPU prints rows, and bars."""
+    program = BUILD / "tests/perf/native/famfs-bench-native"
+    if not program.exists():
+        missing.append("native: famfs-bench-native is not built")
+        return [], []
+    words = [program] + (["--quick"] if quick else [])
+    p = subprocess.run(words, capture_output=True, text=True, check=False)
+    rows, found = [], []
+    for line in p.stdout.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        (rows if "variant" in row else found).append(row)
+    if p.returncode:
+        missing.append(f"native: {(p.stderr.strip().splitlines() or ['it failed'])[-1][:300]}")
+    return rows, found
+
+
+def join(done, vms, meta):
+    """One list of rows; whether the runs agree."""
+    rows, differ = [], []
+    for v in vms:
+        first, second = done.get((v.name, 1)), done.get((v.name, 2))
+        for o in (first, second):
+            if o:
+                meta["missing"] += [m for m in o.missing if m not in meta["missing"]]
+                if o.died:
+                    say(f"bench: {o.died}")
+        o = first or second
+        if not o:
+            meta["missing"].append(f"all of {v.name}: the run was stopped")
+            continue
+        meta.setdefault("kernel", o.kernel)
+        meta.setdefault("qemu_lines", {})[v.name] = o.qemu
+        rows += o.rows
+        if first and second:
+            differ += results.differences(first.rows, second.rows)
+    return rows, differ
+
+
+def write(meta, rows, bar_list):
+    everything = {"meta": meta, "results": rows, "bars": bar_list}
+    path = OUT / "results.json"
+    errors = results.validate(everything, SCHEMA)
+    path.with_suffix(".tmp").write_text(json.dumps(everything, indent=1) + "\n")
+    path.with_suffix(".tmp").replace(path)
+    for e in errors[:10]:
+        say(f"bench: results.json breaks its schema: {e}")
+    return everything, not errors
+
+
+def report(everything, readme):
+    from harness import report as maker  # pylint: disable=import-outside-toplevel
+    maker.write_html(everything, OUT / "report.html")
+    if readme:
+        maker.write_readme(everything, TOP / "README.md")
+
+
+def show_bars(bar_list):
+    for b in bar_list:
+        if b["value"] is not None:
+            print(f"{'ok  ' if b['ok'] else 'MISS'} {b['name']:24} {b['value']:<9} must {b['must']}, aim {b['aim']}")
+
+
+def check_room():
+    if os.geteuid() != 0:
+        die("not root: packages, kernels and BPF programs of the native rows need it")
+    OUT.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(OUT).free
+    if free < ROOM:
+        die(f"no room: {OUT} has {free >> 20} MiB free, {ROOM >> 20} are needed")
+    lock = open(OUT / "lock", "w", encoding="utf-8")    # pylint: disable=consider-using-with
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        die("another bench is running in this checkout")
+    return lock
+
+
+def judge(args, bar_list, differ, meta, whole):
+    """Exit status. Native bars are reported, and fail nothing."""
+    status = 0
+    for d in differ[:20]:
+        say(f"bench: not exact: {d}")
+    for m in meta["missing"]:
+        say(f"bench: missing: {m}")
+    if differ:
+        say(f"bench: {len(differ)} exact figures differ between two runs")
+        status = 1
+    for b in bar_list:
+        if b["name"].startswith("ab.c-obtain") and b["ok"] is False:
+            say(f"bench: {b['name']} is {b['value']}: c is not what the prototype measured")
+            status = 1
+    if meta["missing"] and (args.variants or args.loads):
+        status = 1
+    return status if whole else 1
+
+
+def main():
+    args = parse()
+    if args.list:
+        show_list()
+        return 0
+    if args.source:
+        try:
+            everything = json.loads(pathlib.Path(args.source).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as e:
+            die(f"{args.source}: {e}")
+        OUT.mkdir(parents=True, exist_ok=True)
+        report(everything, args.readme)
+        return 0
+    lock = check_room()
+    t0 = time.monotonic()
+    kernel = prepare()
+    meta = describe(kernel)
+    vms = plan.select(plan.quick() if args.quick else plan.full(), args.loads, args.variants)
+    native = (not args.loads or "native" in args.loads) and not args.variants
+    if not vms and not native:
+        die("nothing to do: none of these variants has any of these loads", 2)
+
+    study = Study(kernel)
+
+    def interrupted(_sig, _frame):
+        study.stop()
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
+    done = study.run(vms) if vms else {}
+    rows, differ = join(done, vms, meta)
+    given = []
+    if native and not study.stopped:
+        say("bench: native rows on this CPU")
+        more, given = native_rows(args.quick, meta["missing"])
+        rows += more
+    elif native:
+        meta["missing"].append("native: the run was stopped")
+    meta["exact"] = f"{len(differ)} figures differ" if differ else "all exact figures were the same in two runs"
+    meta["seconds"] = round(time.monotonic() - t0, 1)
+    bar_list = bars.compute(rows, given)
+    everything, valid = write(meta, rows, bar_list)
+    report(everything, args.readme)
+    show_bars(bar_list)
+    status = judge(args, bar_list, differ, meta, valid and not study.stopped)
+    print(f"bench: {len(rows)} rows in {meta['seconds']:.0f} s: {OUT / 'results.json'}")
+    lock.close()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

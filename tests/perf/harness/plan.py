@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is measured: variants, loads, and the virtual machines that they are put into.
+
+A Vm boots once and runs Groups, one after the other. A Group is a mount: of the bench
+server under one variant, or of an anchor, which a few lines of shell set up. Its Steps are
+runs of famfs-bench (or fio). Every figure that is compared comes from a Step of the same
+words under another variant, so the words are made here, once for all variants.
+"""
+import dataclasses
+import shlex
+
+VARIANTS = {
+    "c": "in-kernel C, V10's algorithm and layout, unvalidated: the c of every ratio",
+    "c+v": "the same with the validation that the product has",
+    "static": "generic static maps of the series, extent list and stripe, in C",
+    "c-slot": "in-kernel C on the product's slots",
+    "bpf-array": "the product: slots in a BPF array",
+    "bpf-hash": "BPF hash from nodeid to the metadata of a whole file",
+    "bpf-arena": "slots in a BPF arena",
+    "bpf-blob": "BPF, metadata reached from the inode",
+    "bpf-inode": "a BPF program per inode, extents as constants",
+    "upcall": "the server is asked for each mapping",
+}
+ANCHORS = {
+    "ext4-dax": "ext4 on the same device, -o dax",
+    "xfs-dax": "XFS on the same device, -o dax",
+    "device-dax": "the device itself, mapped",
+    "hugetlbfs": "huge pages, shared file",
+    "anon": "anonymous memory",
+    "tmpfs": "tmpfs, huge=never; huge=always for 2 MiB",
+    "fuse-cache": "plain FUSE, page cache",
+    "fuse-direct": "plain FUSE, FOPEN_DIRECT_IO",
+}
+LOADS = {
+    "fault-4k": "first touch of each 4 KiB: read, write, in sequence, at random",
+    "fault-2m": "first touch of each 2 MiB",
+    "fork": "touch, fork, touch in the child",
+    "io": "read() and write() of 4 KiB, 64 KiB, 1 MiB, with and without O_DIRECT",
+    "interleave": "faults and 4 KiB I/O on files of 1, 2, 3, 6 and 16 strips",
+    "chunks": "6 strips, chunks of 2 MiB and 64 MiB, at random",
+    "extents": "one file in 1, 16, 1,000 and 100,000 pieces, at random",
+    "files": "open, mmap, touch, munmap, close: 20,000 of 1 to 1,000,000 files",
+    "million": "each of 1,000,000 files once: memory",
+    "meta": "stat, open, readdir",
+    "kv": "LMDB, read-only, a mapping of the file",
+    "fio": "fio, mmap and psync engines",
+    "native": "resolves, cache lines and a full log on this machine's own CPU",
+}
+STRIPS = (1, 2, 3, 6, 16)
+EXTENTS = (1, 16, 1000, 100000)
+FILES = (1, 1000, 100000, 1000000)
+DRAWS = 20000
+MIB = 1 << 20
+MNT = "/mnt/b"
+
+# These open every file before they begin: not for a million.
+PER_FILE = ("bpf-inode",)
+FILES_MAX = {"bpf-inode": 1000}
+
+
+@dataclasses.dataclass
+class Step:
+    load: str
+    words: str                                  # of famfs-bench, after the program's name
+    params: dict = dataclasses.field(default_factory=dict)
+    before: str = ""                            # shell, not measured
+    fio: str = ""                               # a job file instead
+
+    def command(self, variant):
+        if self.fio:
+            return (f"{self.words} fio --output-format=json --output=/tmp/fio.json "
+                    f"/fio/{self.fio} > /tmp/fio.log 2>&1 && cat /tmp/fio.json")
+        params = " ".join(f"--param {shlex.quote(f'{k}={v}')}" for k, v in self.params.items())
+        return f"famfs-bench {self.words} --exact --variant {shlex.quote(variant)} {params}"
+
+
+@dataclasses.dataclass
+class Group:
+    variant: str
+    steps: list
+    layout: list = dataclasses.field(default_factory=list)   # of the server
+    unit: int = 21
+    plain: str = ""
+    setup: str = ""                             # of an anchor
+    teardown: str = ""
+    prepare: str = ""                           # once it is mounted
+
+    def server(self):
+        words = ["famfs-bench-server", "--exact", "--unit", str(self.unit)]
+        if self.plain:
+            words += ["--plain", self.plain, "--variant", self.variant]
+        else:
+            words += ["--variant", self.variant, "--device", "$PMEM"]
+        for word in self.layout:
+            words += ["--layout", word]
+        return " ".join(w if w.startswith("$") else shlex.quote(w) for w in words)
+
+
+@dataclasses.dataclass
+class Vm:
+    name: str
+    groups: list
+    pmem: tuple = ("4G",)
+    mem: str = "1G"
+    programs: tuple = ()
+    seconds: int = 40                           # until it was measured here
+    timeout: int = 1500
+
+    def steps(self):
+        return [s for g in self.groups for s in g.steps]
+
+
+# ---- the words of each load ----
+
+def touches(load, op, name, size, params, random=False, access=("read", "write")):
+    """A file for each, since only the first touch of a file is cold."""
+    layout, steps = [], []
+    for how in access:
+        file = f"{name}{how[0]}"
+        layout.append((file, size))
+        steps.append(Step(load, f"{op} -f {MNT}/{file}" + (" -w" if how == "write" else "") +
+                          (" -R" if random else ""), dict(params)))
+    return layout, steps
+
+
+def fault_4k(scale):
+    a, b = touches("fault-4k", "touch4k", "q", 16 * MIB // scale, {"layout": "simple"})
+    c, d = touches("fault-4k", "touch4k", "r", 16 * MIB // scale, {"layout": "simple"}, True)
+    return (a, b) if scale > 1 else (a + c, b + d)
+
+
+def fault_2m(scale):
+    a, b = touches("fault-2m", "touch2m", "h", 128 * MIB // scale, {"layout": "simple"})
+    c, d = touches("fault-2m", "touch2m", "i", 128 * MIB, {"layout": "simple"}, True, ("read",))
+    return (a, b) if scale > 1 else (a + c, b + d)
+
+
+def fork():
+    return [("k", 4 * MIB)], [Step("fork", f"fork -f {MNT}/k", {"layout": "simple"})]
+
+
+def io(scale):
+    steps = []
+    for op in ("read", "write"):
+        for size in ("4k",) if scale > 1 else ("4k", "64k", "1m"):
+            for direct in ("",) if scale > 1 else ("", " -D"):
+                steps.append(Step("io", f"{op} -f {MNT}/j -s {size}{direct} -n {4096 // scale}",
+                                  {"layout": "simple"}))
+    return [("j", 64 * MIB)], steps
+
+
+def kv():
+    return ([("v", 64 * MIB)],
+            [Step("kv", f"kv -f {MNT}/v -c 20000 -n 20000", {"layout": "simple"},
+                  before="[ -e /tmp/kv ] || famfs-bench kv-fill -f /tmp/kv -b 60m -c 20000; "
+                         f"dd if=/tmp/kv of={MNT}/v bs=2M conv=notrunc status=none")])
+
+
+def simple_file_loads(scale=1):
+    """Loads that one contiguous file will do for: what anchors have, too."""
+    parts = [fault_4k(scale), fault_2m(scale), io(scale)]
+    if scale == 1:
+        parts += [fork(), kv()]
+    return [f for files, _ in parts for f in files], [s for _, steps in parts for s in steps]
+
+
+def strip_loads(scale=1):
+    layout, steps = [], []
+    for n in STRIPS if scale == 1 else (3, 6, 16):
+        params = {"layout": "strips", "strips": n, "chunk": 2 * MIB}
+        a, b = touches("interleave", f"touch4k -b {16 * MIB // scale}", f"s{n}", 96 * MIB, params)
+        c, d = touches("interleave", f"touch2m -b {96 * MIB // (1 if scale == 1 else 2)}",
+                       f"t{n}", 96 * MIB, params)
+        layout += [f"{file}=strips:{n}:2m:{size}" for file, size in a + c]
+        steps += b + d
+        for op in ("read", "write"):
+            steps.append(Step("interleave", f"{op} -f {MNT}/s{n}r -s 4k -n {4096 // scale}", params))
+    return layout, steps
+
+
+def chunk_loads():
+    layout, steps = [], []
+    for chunk in (2, 64):
+        params = {"layout": "strips", "strips": 6, "chunk": chunk * MIB}
+        layout.append(f"c{chunk}=strips:6:{chunk}m:384m")
+        steps.append(Step("chunks", f"touch4k -R -n 4096 -f {MNT}/c{chunk}", params))
+        steps.append(Step("chunks", f"read -R -n 4096 -f {MNT}/c{chunk}", params))
+    return layout, steps
+
+
+def extent_group(variant):
+    """unit 4 KiB: pieces of 4 to 12 KiB, 16 MiB of them looked at, or all."""
+    layout, steps = [], []
+    for n in EXTENTS:
+        size = "16m" if n == 1 else "0"
+        layout.append(f"x{n}=extents:{n}:{size}")
+        params = {"layout": "extents", "extents": n}
+        steps.append(Step("extents", f"touch4k -R -n 4096 -f {MNT}/x{n}", params))
+        steps.append(Step("extents", f"read -R -n 4096 -f {MNT}/x{n}", params))
+    return Group(variant, steps, layout, unit=12)
+
+
+def file_groups(variant, counts):
+    groups = []
+    for n in counts:
+        if n > FILES_MAX.get(variant, n):
+            continue
+        steps = [Step("files", f"files -d {MNT} -c {n} -n {DRAWS} --dist {dist}")
+                 for dist in ("zipf", "uniform")]
+        groups.append(Group(variant, steps, [f"f=files:{n}:4k"], unit=12))
+    return groups
+
+
+def meta_group(variant):
+    n = 1000
+    steps = [Step("meta", f"{op} -d {MNT} -c {n}") for op in ("stat", "open", "readdir")]
+    return Group(variant, steps, [f"f=files:{n}:4k"], unit=12)
+
+
+def mapped_group(variant, scale=1):
+    files, steps = simple_file_loads(scale)
+    layout = [f"{name}=simple:{size}" for name, size in files]
+    a, b = strip_loads(scale)
+    layout, steps = layout + a, steps + b
+    if scale == 1:
+        a, b = chunk_loads()
+        layout, steps = layout + a, steps + b
+    return Group(variant, steps, layout)
+
+
+# ---- anchors ----
+
+def fill(files):
+    return "; ".join(f"famfs-bench fill -f {MNT}/{name} -b {size}" for name, size in files)
+
+
+def anchor_fs(variant, mkfs, mount, scale=1, loads=None):
+    files, steps = simple_file_loads(scale)
+    if loads:
+        steps = [s for s in steps if s.load in loads]
+    names = {s.words.split("/b/")[1].split()[0] for s in steps}
+    files = [f for f in files if f[0] in names]
+    if scale == 1 and not loads:
+        steps += [Step("meta", f"{op} -d {MNT}/f -c 1000") for op in ("stat", "open", "readdir")]
+        steps += [Step("files", f"files -d {MNT}/f -c 1000 -n {DRAWS} --dist {dist}")
+                  for dist in ("zipf", "uniform")]
+    make = "" if scale > 1 or loads else f"; mkdir {MNT}/f; famfs-bench make -d {MNT}/f -c 1000 -s 4k"
+    return Group(variant, steps, setup=f"{mkfs} && {mount}", teardown=f"umount {MNT}",
+                 prepare=f"{fill(files)}{make}; sync")
+
+
+EXT4 = ("mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512,lazy_itable_init=0,"
+        "lazy_journal_init=0 $PMEM", f"mount -t ext4 -o dax=always $PMEM {MNT}")
+XFS = ("mkfs.xfs -q -f -d su=2m,sw=1 $PMEM", f"mount -t xfs -o dax=always $PMEM {MNT}")
+
+
+def anchor_memory():
+    """Where there is no file system to mount, or more than one kind of page."""
+    groups = [
+        anchor_fs("tmpfs", "true", f"mount -t tmpfs -o huge=never,size=600M t {MNT}",
+                  loads=("fault-4k", "fork", "io", "kv")),
+        anchor_fs("tmpfs", "true", f"mount -t tmpfs -o huge=always,size=600M t {MNT}",
+                  loads=("fault-2m",)),
+        Group("anon", [Step("fault-4k", f"touch4k -f anon -b 16m {w}", {"layout": "simple"})
+                       for w in ("", "-w")] +
+              [Step("fault-2m", f"touch2m -f anon -b 64m {w}", {"layout": "simple"}) for w in ("", "-w")],
+              setup="true", teardown="true"),
+        Group("hugetlbfs",
+              [Step("fault-2m", f"touch2m -f {MNT}/{f} {w}", {"layout": "simple"})
+               for f, w in (("h", ""), ("w", "-w"))],
+              setup=f"echo 64 > /proc/sys/vm/nr_hugepages && mount -t hugetlbfs h {MNT}",
+              prepare=f"truncate -s 64M {MNT}/h {MNT}/w",
+              teardown=f"umount {MNT}; echo 0 > /proc/sys/vm/nr_hugepages"),
+    ]
+    return groups
+
+
+def anchor_device_dax():
+    steps = [Step("fault-4k", f"touch4k -f $DAX4K -b 16m {w}", {"layout": "simple"}) for w in ("", "-w")]
+    steps += [Step("fault-2m", f"touch2m -f $DAX2M -b 128m {w}", {"layout": "simple"}) for w in ("", "-w")]
+    return Group("device-dax", steps,
+                 setup='make_devdax', teardown="true")
+
+
+def anchor_fuse(variant, scale=1):
+    files, steps = simple_file_loads(scale)
+    if variant == "fuse-direct":
+        steps = [s for s in steps if s.load == "io"]
+    else:
+        steps = [s for s in steps if s.load in ("io", "fault-4k")]
+    names = {s.words.split("/b/")[1].split()[0] for s in steps}
+    return Group(variant, steps, [f"{name}=simple:{size}" for name, size in files if name in names],
+                 plain=variant.split("-")[1])
+
+
+def fio_groups(variants):
+    env = f"FILE={MNT}/o SIZE={16 * MIB}"
+    jobs = ("mmap-randread", "mmap-write", "psync-randread", "psync-randwrite-direct")
+
+    def steps():
+        return [Step("fio", env, {"layout": "simple", "job": job}, fio=f"{job}.fio") for job in jobs]
+    groups = [Group(v, steps(), [f"o=simple:{16 * MIB}"]) for v in variants]
+    groups.append(Group("ext4-dax", steps(), setup=f"{EXT4[0]} && {EXT4[1]}", teardown=f"umount {MNT}",
+                        prepare=fill([("o", 16 * MIB)])))
+    return groups
+
+
+# ---- all of it ----
+
+def full():
+    vms = []
+    for v in VARIANTS:
+        vms.append(Vm(f"variant-{v}", [mapped_group(v), extent_group(v), meta_group(v)] +
+                      file_groups(v, [n for n in FILES if n <= 100000]), mem="2G"))
+        if FILES[-1] <= FILES_MAX.get(v, FILES[-1]):
+            vms.append(Vm(f"many-{v}", file_groups(v, FILES[-1:]), pmem=("6G",), mem="2G", seconds=60))
+    vms.append(Vm("million", [Group("bpf-array", [Step("million", f"files -d {MNT} -c 1000000 -p 1")],
+                                    ["f=files:1000000:4k"], unit=12)],
+                  pmem=("6G",), mem="5G", seconds=240))
+    vms.append(Vm("anchors-fs", [anchor_fs("ext4-dax", *EXT4), anchor_fs("xfs-dax", *XFS)], mem="1G"))
+    vms.append(Vm("anchors-other", anchor_memory() + [anchor_fuse("fuse-cache"), anchor_fuse("fuse-direct")],
+                  mem="2G"))
+    vms.append(Vm("anchors-device", [anchor_device_dax()], pmem=("1G", "1G"), mem="1G", seconds=15))
+    vms.append(Vm("fio", fio_groups(VARIANTS), mem="2G", programs=("fio",), seconds=60))
+    return vms
+
+
+def quick():
+    """One VM, everything that an exact bar of faults and I/O needs, fewer touches."""
+    scale = 4
+    groups = [mapped_group(v, scale) for v in VARIANTS]
+    groups += [anchor_fs("ext4-dax", *EXT4, scale=scale), anchor_fuse("fuse-direct", scale)]
+    return [Vm("quick", groups, seconds=60, timeout=600)]
+
+
+def select(vms, loads, variants):
+    """Only these loads and variants (empty: all), and no VM or mount that has none of them."""
+    chosen = []
+    for vm in vms:
+        groups = []
+        for g in vm.groups:
+            steps = [s for s in g.steps if not loads or s.load in loads]
+            if steps and (not variants or g.variant in variants):
+                groups.append(dataclasses.replace(g, steps=steps))
+        if groups:
+            chosen.append(dataclasses.replace(vm, groups=groups))
+    return chosen
