@@ -183,7 +183,9 @@ static int load_map(struct worker *w, bool boot, struct slotmap **ret, struct se
 		.generation = boot ? w->view.generation : famfs_generation(fs->super.uuid),
 		.alloc_unit = boot ? FAMFS_ALLOC_UNIT : fs->super.alloc_unit,
 		.nr_slots = boot ? 1 : fs->header.slots,
-		.nr_files_hint = boot ? 0 : fs->played,
+		.nr_played = boot ? 0 : fs->played,
+		.nr_extents = boot ? 0 : slotmap_need(fs->ns, fs->played, &w->view.devs,
+						      fs->super.alloc_unit),
 		.no_bpf = w->params.mode == MODE_UPCALL,
 		.verbose = w->params.debug,
 	};
@@ -461,7 +463,7 @@ static int adopt_map(struct worker *w, struct session_msg *msg)
 		.generation = famfs_generation(fs->super.uuid),
 		.alloc_unit = fs->super.alloc_unit,
 		.nr_slots = fs->header.slots,
-		.nr_files_hint = fs->played,
+		.nr_played = fs->played,
 	};
 	uint64_t skipped, bad = 0;
 	int err;

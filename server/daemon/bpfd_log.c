@@ -181,6 +181,7 @@ static int snapshot_take(struct view *v, struct view_snapshot *s, bool *ret_more
 static void publish_one(struct view *v, uint64_t nodeid)
 {
 	static struct daemon_log_limit limit;
+	struct famfs_extent room[FAMFS_MAX_EXTENTS];
 	struct famfs_fmap fmap;
 	struct famfs_attr attr;
 	char path[128];
@@ -188,7 +189,7 @@ static void publish_one(struct view *v, uint64_t nodeid)
 
 	if (!famfs_ns_getattr(v->fs->ns, nodeid, &attr))
 		view_mark_dir(v, attr.parent);
-	if (famfs_ns_fmap(v->fs->ns, nodeid, &fmap))
+	if (famfs_ns_fmap(v->fs->ns, nodeid, &fmap, room))
 		return;
 	err = slotmap_publish(v->map, nodeid, &fmap, &v->devs);
 	if (!err)

@@ -2,8 +2,8 @@
 /*
  * The tree of a famfs file system in memory: directories, files, owners,
  * modes, sizes, extents. It is fed by famfs_fs_play() in log order and only
- * ever grows; nothing in it moves, so names and extents handed out stay valid
- * until famfs_ns_free().
+ * ever grows; nothing in it moves, so names handed out stay valid until
+ * famfs_ns_free().
  *
  * Locking: none inside. One writer (whoever plays the log) and any number of
  * readers, kept apart by a rwlock that the caller owns. Pointers obtained under
@@ -57,7 +57,8 @@ int famfs_ns_reserve(struct famfs_ns *ns, uint64_t n);
  * famfs_ns_check() - may this decoded entry be added?
  *
  * The parent must exist and be a directory, the name must be new. Failures have
- * verdict FAMFS_SKIP. Return: 0, -ENOENT, -ENOTDIR, -EEXIST, -EISDIR.
+ * verdict FAMFS_SKIP. Return: 0, -ENOENT, -ENOTDIR, -EEXIST, -EISDIR; -EINVAL for what
+ * the decoder would not have passed.
  */
 int famfs_ns_check(const struct famfs_ns *ns, const struct famfs_entry *entry, const char *device,
 		   struct famfs_error *ret_err);
@@ -69,6 +70,14 @@ int famfs_ns_check(const struct famfs_ns *ns, const struct famfs_entry *entry, c
  */
 int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry, const char *device,
 		 struct famfs_error *ret_err);
+
+/**
+ * famfs_ns_prefetch() - an entry with this path will be added soon
+ * @path:	FAMFS_PATH_LEN bytes, not checked yet
+ *
+ * A hint: a million names are a million cache misses, one after the other, otherwise.
+ */
+void famfs_ns_prefetch(const struct famfs_ns *ns, const void *path);
 
 /** famfs_ns_lookup() - find a name in a directory. 0, -ENOENT, -ENOTDIR, -ENAMETOOLONG */
 int famfs_ns_lookup(const struct famfs_ns *ns, uint64_t parent, const char *name, size_t len,
@@ -82,11 +91,13 @@ int famfs_ns_getattr(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_at
 
 /**
  * famfs_ns_fmap() - where the bytes of a file are; also for files of .meta
+ * @room:	ret->ext may point to it
  *
  * Slots that hold no file (directory, skipped, INVALID, not played) return
  * -EISDIR or -ENOENT, so a slot map is filled by trying every index.
  */
-int famfs_ns_fmap(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_fmap *ret);
+int famfs_ns_fmap(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_fmap *ret,
+		  struct famfs_extent room[FAMFS_MAX_EXTENTS]);
 
 /**
  * famfs_ns_readdir() - the entry after cookie (0: the first)

@@ -18,6 +18,7 @@
 
 #define ENTRY_SIZE sizeof(struct famfs_media_entry)
 #define BATCH	   120U /* entries a read, just below 64 KiB */
+#define AHEAD	   4U /* entries between a hint and the use */
 
 static struct famfs_at header_at(const struct famfs_fs *fs, struct famfs_error *err)
 {
@@ -166,6 +167,8 @@ static int play_batch(struct famfs_fs *fs, struct famfs_media_entry *buf, uint64
 	if (err)
 		return err;
 	for (uint64_t i = 0; i < n; i++) {
+		if (i + AHEAD < n && le32toh(buf[i + AHEAD].type) == FAMFS_ENTRY_FILE)
+			famfs_ns_prefetch(fs->ns, buf[i + AHEAD].file.path);
 		err = check_whole(fs, fs->played, &buf[i], ret_err);
 		if (!err)
 			err = apply_entry(fs, fs->played, &buf[i], ret_err);

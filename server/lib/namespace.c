@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The in-memory tree. Built for a million entries: one 56-byte node per log
- * slot, one 8-byte hash slot per name at three quarters load, names and extents
- * in arenas of blocks that never move. A node's place is its log index, so a
- * node id needs no lookup; the hash serves names only, and is keyed with a
+ * The in-memory tree. Built for a million entries: one 48-byte node per log slot, one
+ * 4-byte hash slot per name at three quarters load, 12 bytes per extent, and names, all in
+ * blocks that never move, in huge pages once there is much. A node's place is its
+ * log index, so a node id needs no lookup; the hash serves names only, and is keyed with a
  * random seed because names come from media.
  *
  * Locks: none, see the header.
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -26,6 +27,16 @@
 #define EXT_BLOCK  1024U /* extents per block, above any file's 16 */
 #define NAME_BLOCK 16384U /* bytes per block, above any name's 79 */
 #define HASH_MIN   256U
+
+/* Blocks are cut from pools; the first ones are small. */
+#define POOL_SMALL ((size_t)128 << 10)
+#define POOL_BIG   ((size_t)2 << 20) /* a huge page, and at its boundary */
+
+/* A hash slot is a reference and bits of the hash; 0 is free, as root has no name. */
+#define HASH_REF_BITS 21
+#define HASH_REF_MASK ((1U << HASH_REF_BITS) - 1)
+
+_Static_assert(FAMFS_LOG_SLOTS(FAMFS_LOG_LEN_MAX) < HASH_REF_MASK, "a reference fits");
 
 /* Readdir cookies; a log entry's is its index + 4, a file of .meta's is 3 and up. */
 #define COOKIE_DOT    1U
@@ -58,6 +69,21 @@ struct node {
 	uint8_t chunk_shift;
 };
 
+_Static_assert(sizeof(struct node) == 48, "node size");
+
+/* An extent in allocation units: what the decoder passes fits, see FAMFS_MAX_UNITS. */
+struct small_extent {
+	uint32_t devindex;
+	uint32_t start;
+	uint32_t units;
+};
+
+struct pool {
+	struct pool *next;
+	size_t size;
+	size_t used; /* bytes, this header included */
+};
+
 /* Blocks are allocated one by one and never moved; only the table grows. */
 struct arena {
 	void **block;
@@ -77,15 +103,81 @@ struct famfs_ns {
 	struct arena nodes;
 	struct arena names;
 	struct arena exts;
-	uint64_t *hash; /* upper half: hash, lower half: ref; 0 is free */
+	struct pool *pools; /* the first one has room */
+	uint32_t *hash;
 	uint32_t hash_size; /* power of two */
 	uint32_t hash_used;
+	uint32_t unit_shift; /* log2 of the allocation unit */
+	/* Where the last entry was put: most have the same parent as the one before. */
+	uint32_t dir;
+	uint32_t dir_len; /* with the slash; 0: root */
+	char dir_path[FAMFS_PATH_LEN];
 	uint64_t seed[2];
 	uint32_t nreserved;
 	bool master;
 	struct reserved reserved[MAX_RESERVED];
 	struct famfs_ns_stats stats;
 };
+
+/* ---- memory ---- */
+
+/* Zeroed, in whole huge pages where the system has them. */
+static void *map_big(size_t bytes)
+{
+	size_t room = bytes + POOL_BIG;
+	char *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *base;
+
+	if (p == MAP_FAILED)
+		return NULL;
+	base = (char *)(((uintptr_t)p + POOL_BIG - 1) & ~(uintptr_t)(POOL_BIG - 1));
+	if (base > p)
+		munmap(p, (size_t)(base - p));
+	if (p + room > base + bytes)
+		munmap(base + bytes, (size_t)(p + room - (base + bytes)));
+	madvise(base, bytes, MADV_HUGEPAGE);
+	return base;
+}
+
+/* Sizes are powers of two, so that a big one is whole huge pages. */
+static void *zalloc_big(size_t bytes)
+{
+	return bytes < POOL_BIG ? calloc(1, bytes) : map_big(bytes);
+}
+
+static void free_big(void *p, size_t bytes)
+{
+	if (bytes < POOL_BIG)
+		free(p);
+	else if (p)
+		munmap(p, bytes);
+}
+
+static int pool_add(struct famfs_ns *ns)
+{
+	size_t size = ns->stats.memory_bytes < POOL_BIG ? POOL_SMALL : POOL_BIG;
+	struct pool *pool = zalloc_big(size);
+
+	if (!pool)
+		return -ENOMEM;
+	*pool = (struct pool){ .next = ns->pools, .size = size, .used = 64 };
+	ns->pools = pool;
+	ns->stats.memory_bytes += size;
+	return 0;
+}
+
+static void *pool_cut(struct famfs_ns *ns, size_t bytes)
+{
+	struct pool *pool = ns->pools;
+
+	if (!pool || pool->size - pool->used < bytes) {
+		if (pool_add(ns))
+			return NULL;
+		pool = ns->pools;
+	}
+	pool->used += bytes;
+	return (char *)pool + pool->used - bytes;
+}
 
 /* ---- arenas ---- */
 
@@ -102,10 +194,9 @@ static int arena_add_block(struct famfs_ns *ns, struct arena *a, size_t bytes)
 		a->block = table;
 		ns->stats.memory_bytes += (n ? n : 1) * sizeof(*table);
 	}
-	block = calloc(1, bytes);
+	block = pool_cut(ns, bytes);
 	if (!block)
 		return -ENOMEM;
-	ns->stats.memory_bytes += bytes;
 	a->block[a->nblocks++] = block;
 	return 0;
 }
@@ -128,13 +219,6 @@ static int arena_reserve(struct famfs_ns *ns, struct arena *a, uint32_t per_bloc
 	return 0;
 }
 
-static void arena_free(struct arena *a)
-{
-	for (uint32_t i = 0; i < a->nblocks; i++)
-		free(a->block[i]);
-	free(a->block);
-}
-
 static struct node *node_at(const struct famfs_ns *ns, uint32_t ref)
 {
 	struct node *block = ns->nodes.block[ref / NODE_BLOCK];
@@ -149,9 +233,9 @@ static char *name_at(const struct famfs_ns *ns, uint32_t pos)
 	return &block[pos % NAME_BLOCK];
 }
 
-static struct famfs_extent *ext_at(const struct famfs_ns *ns, uint32_t pos)
+static struct small_extent *ext_at(const struct famfs_ns *ns, uint32_t pos)
 {
-	struct famfs_extent *block = ns->exts.block[pos / EXT_BLOCK];
+	struct small_extent *block = ns->exts.block[pos / EXT_BLOCK];
 
 	return &block[pos % EXT_BLOCK];
 }
@@ -176,9 +260,18 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static uint32_t name_hash(const struct famfs_ns *ns, uint32_t parent, const char *name, size_t len)
+/* A name in a directory; the hash is of both. */
+struct key {
+	uint32_t parent;
+	uint32_t len;
+	const char *name;
+	uint64_t hash;
+};
+
+static struct key make_key(const struct famfs_ns *ns, uint32_t parent, const char *name, size_t len)
 {
 	uint64_t h = mix(ns->seed[0] ^ parent, ns->seed[1] ^ (len | 1));
+	struct key key = { .parent = parent, .len = (uint32_t)len, .name = name };
 	uint64_t word;
 
 	for (; len >= sizeof(word); name += sizeof(word), len -= sizeof(word)) {
@@ -187,48 +280,61 @@ static uint32_t name_hash(const struct famfs_ns *ns, uint32_t parent, const char
 	}
 	word = 0;
 	memcpy(&word, name, len);
-	h = mix(h ^ word, ns->seed[1]);
-	return (uint32_t)(h ^ (h >> 32));
+	key.hash = mix(h ^ word, ns->seed[1]);
+	return key;
 }
 
-static uint32_t hash_find(const struct famfs_ns *ns, uint32_t parent, const char *name, size_t len)
+/* The lower bits choose the slot, the upper ones go into it. */
+static uint32_t hash_tag(const struct key *key)
 {
-	uint32_t hash = name_hash(ns, parent, name, len);
-	uint32_t mask = ns->hash_size - 1;
+	return (uint32_t)(key->hash >> 32) & ~HASH_REF_MASK;
+}
 
-	for (uint32_t i = hash & mask; ns->hash[i]; i = (i + 1) & mask) {
-		uint32_t ref = (uint32_t)ns->hash[i];
+static uint32_t hash_find(const struct famfs_ns *ns, const struct key *key)
+{
+	uint32_t mask = ns->hash_size - 1, slot;
+
+	for (uint32_t i = (uint32_t)key->hash & mask; (slot = ns->hash[i]); i = (i + 1) & mask) {
+		uint32_t ref = slot & HASH_REF_MASK;
 		const struct node *node;
 
-		if (ns->hash[i] >> 32 != hash)
+		if ((slot ^ hash_tag(key)) & ~HASH_REF_MASK)
 			continue;
 		node = node_at(ns, ref);
-		if (node->parent == parent && node->name_len == len &&
-		    !memcmp(name_at(ns, node->name), name, len))
+		if (node->parent == key->parent && node->name_len == key->len &&
+		    !memcmp(name_at(ns, node->name), key->name, key->len))
 			return ref;
 	}
 	return REF_NONE;
 }
 
-static void hash_put(uint64_t *table, uint32_t mask, uint64_t slot)
+static void hash_put(uint32_t *table, uint32_t mask, const struct key *key, uint32_t ref)
 {
-	uint32_t i = (uint32_t)(slot >> 32) & mask;
+	uint32_t i = (uint32_t)key->hash & mask;
 
 	while (table[i])
 		i = (i + 1) & mask;
-	table[i] = slot;
+	table[i] = hash_tag(key) | ref;
 }
 
 static int hash_resize(struct famfs_ns *ns, uint32_t size)
 {
-	uint64_t *table = calloc(size, sizeof(*table));
+	uint32_t *table = zalloc_big(size * sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < ns->hash_size; i++)
-		if (ns->hash[i])
-			hash_put(table, size - 1, ns->hash[i]);
-	free(ns->hash);
+	for (uint32_t i = 0; i < ns->hash_size; i++) {
+		uint32_t ref = ns->hash[i] & HASH_REF_MASK;
+		const struct node *node;
+		struct key key;
+
+		if (!ns->hash[i])
+			continue;
+		node = node_at(ns, ref);
+		key = make_key(ns, node->parent, name_at(ns, node->name), node->name_len);
+		hash_put(table, size - 1, &key, ref);
+	}
+	free_big(ns->hash, ns->hash_size * sizeof(*table));
 	ns->stats.memory_bytes += (uint64_t)(size - ns->hash_size) * sizeof(*table);
 	ns->hash = table;
 	ns->hash_size = size;
@@ -332,6 +438,8 @@ int famfs_ns_new(const struct famfs_super *sb, struct famfs_ns **ret_ns)
 	if (getrandom(ns->seed, sizeof(ns->seed), GRND_NONBLOCK) < 0)
 		ns->seed[0] = (uintptr_t)ns;
 	ns->seed[1] |= 1;
+	ns->unit_shift = (uint32_t)__builtin_ctzll(sb->alloc_unit ? sb->alloc_unit :
+								     FAMFS_ALLOC_UNIT);
 	reserved_init(ns, sb->log_len);
 	if (famfs_ns_reserve(ns, 1) ||
 	    arena_reserve(ns, &ns->nodes, NODE_BLOCK, sizeof(struct node), 1, &pos)) {
@@ -350,12 +458,18 @@ int famfs_ns_new(const struct famfs_super *sb, struct famfs_ns **ret_ns)
 
 void famfs_ns_free(struct famfs_ns *ns)
 {
+	struct pool *pool, *next;
+
 	if (!ns)
 		return;
-	arena_free(&ns->nodes);
-	arena_free(&ns->names);
-	arena_free(&ns->exts);
-	free(ns->hash);
+	for (pool = ns->pools; pool; pool = next) {
+		next = pool->next;
+		free_big(pool, pool->size);
+	}
+	free(ns->nodes.block);
+	free(ns->names.block);
+	free(ns->exts.block);
+	free_big(ns->hash, ns->hash_size * sizeof(*ns->hash));
 	free(ns);
 }
 
@@ -372,17 +486,31 @@ static uint64_t path_offset(const struct famfs_entry *entry)
 					       : offsetof(struct famfs_media_entry, mkdir.path);
 }
 
+/* Is that the directory of the last entry? */
+static bool is_last_dir(const struct famfs_ns *ns, const char *path, size_t dir_len)
+{
+	return dir_len == ns->dir_len && !memcmp(path, ns->dir_path, dir_len);
+}
+
 /* Splits off the last component and walks to its directory. */
 static int find_place(const struct famfs_ns *ns, const struct famfs_entry *entry,
-		      const struct famfs_at *at, uint32_t *ret_parent, const char **ret_name)
+		      const struct famfs_at *at, struct key *ret)
 {
-	const char *path = entry->path, *slash;
+	const char *path = entry->path, *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
 	uint32_t dir = REF_ROOT;
 
-	while ((slash = strchr(path, '/'))) {
+	if (is_last_dir(ns, path, (size_t)(name - path))) {
+		*ret = make_key(ns, ns->dir, name, strlen(name));
+		return 0;
+	}
+	while (path < name) {
+		struct key key;
 		char found[352];
 
-		dir = hash_find(ns, dir, path, (size_t)(slash - path));
+		slash = strchr(path, '/');
+		key = make_key(ns, dir, path, (size_t)(slash - path));
+		dir = hash_find(ns, &key);
 		if (dir != REF_NONE && node_at(ns, dir)->kind == NODE_DIR) {
 			path = slash + 1;
 			continue;
@@ -394,15 +522,14 @@ static int find_place(const struct famfs_ns *ns, const struct famfs_entry *entry
 		return famfs_bad(at, -ENOTDIR, path_offset(entry), "path", found,
 				 "a parent that is a directory");
 	}
-	*ret_parent = dir;
-	*ret_name = path;
+	*ret = make_key(ns, dir, name, strlen(name));
 	return 0;
 }
 
 static int check_free(const struct famfs_ns *ns, const struct famfs_entry *entry,
-		      const struct famfs_at *at, uint32_t parent, const char *name)
+		      const struct famfs_at *at, const struct key *key)
 {
-	uint32_t old = hash_find(ns, parent, name, strlen(name));
+	uint32_t old = hash_find(ns, key);
 	char found[64];
 	bool is_dir;
 
@@ -415,9 +542,27 @@ static int check_free(const struct famfs_ns *ns, const struct famfs_entry *entry
 			 path_offset(entry), "path", found, "a new name");
 }
 
+static int check_extents(const struct famfs_ns *ns, const struct famfs_entry *entry,
+			 const struct famfs_at *at)
+{
+	uint64_t below_unit = (1ULL << ns->unit_shift) - 1;
+
+	if (entry->type != FAMFS_ENTRY_FILE)
+		return 0;
+	for (uint32_t i = 0; i < entry->next; i++) {
+		const struct famfs_extent *e = &entry->ext[i];
+
+		/* The decoder passes nothing like this. */
+		if ((e->offset | e->len) & below_unit || e->offset >> ns->unit_shift > UINT32_MAX ||
+		    e->len >> ns->unit_shift > UINT32_MAX)
+			return famfs_bad_hex(at, -EINVAL, 0, "extent", e->offset,
+					     "less than 2^32 whole allocation units");
+	}
+	return 0;
+}
+
 static int check_entry(const struct famfs_ns *ns, const struct famfs_entry *entry,
-		       const char *device, struct famfs_error *ret_err, uint32_t *ret_parent,
-		       const char **ret_name)
+		       const char *device, struct famfs_error *ret_err, struct key *ret)
 {
 	struct famfs_at at = {
 		.err = ret_err,
@@ -431,21 +576,38 @@ static int check_entry(const struct famfs_ns *ns, const struct famfs_entry *entr
 	};
 	int err;
 
-	err = find_place(ns, entry, &at, ret_parent, ret_name);
-	if (err)
-		return err;
-	return check_free(ns, entry, &at, *ret_parent, *ret_name);
+	err = find_place(ns, entry, &at, ret);
+	if (!err)
+		err = check_free(ns, entry, &at, ret);
+	if (!err)
+		err = check_extents(ns, entry, &at);
+	return err;
+}
+
+/* What is read here is not checked yet: it does no more than warm a cache line. */
+void famfs_ns_prefetch(const struct famfs_ns *ns, const void *path)
+{
+	const char *p = path, *name = p;
+	size_t len = strnlen(p, FAMFS_PATH_LEN);
+	const char *slash = memrchr(p, '/', len);
+	struct key key;
+
+	if (slash)
+		name = slash + 1;
+	if (!is_last_dir(ns, p, (size_t)(name - p)))
+		return;
+	key = make_key(ns, ns->dir, name, len - (size_t)(name - p));
+	__builtin_prefetch(&ns->hash[(uint32_t)key.hash & (ns->hash_size - 1)], 1);
 }
 
 int famfs_ns_check(const struct famfs_ns *ns, const struct famfs_entry *entry, const char *device,
 		   struct famfs_error *ret_err)
 {
-	const char *name;
-	uint32_t parent;
+	struct key key;
 
 	if (entry->type == FAMFS_ENTRY_ADD_DAXDEV)
 		return 0;
-	return check_entry(ns, entry, device, ret_err, &parent, &name);
+	return check_entry(ns, entry, device, ret_err, &key);
 }
 
 /* Blocks up to and including the node; gaps stay NODE_NONE. */
@@ -483,7 +645,11 @@ static void fill_file(struct famfs_ns *ns, struct node *node, const struct famfs
 	node->ext_type = (uint8_t)entry->ext_type;
 	node->chunk_shift = entry->chunk ? (uint8_t)__builtin_ctzll(entry->chunk) : 0;
 	for (uint32_t i = 0; i < entry->next; i++) {
-		*ext_at(ns, ext + i) = entry->ext[i];
+		*ext_at(ns, ext + i) = (struct small_extent){
+			.devindex = entry->ext[i].devindex,
+			.start = (uint32_t)(entry->ext[i].offset >> ns->unit_shift),
+			.units = (uint32_t)(entry->ext[i].len >> ns->unit_shift),
+		};
 		ns->stats.alloc_bytes += entry->ext[i].len;
 	}
 	ns->exts.used = ext + entry->next;
@@ -498,28 +664,38 @@ static void fill_dir(struct famfs_ns *ns, struct node *node)
 	ns->stats.dirs++;
 }
 
+static void remember_dir(struct famfs_ns *ns, const struct famfs_entry *entry,
+			 const struct key *key)
+{
+	uint32_t len = (uint32_t)(strlen(entry->path) - key->len);
+
+	if (ns->dir == key->parent && ns->dir_len == len)
+		return;
+	ns->dir = key->parent;
+	ns->dir_len = len;
+	memcpy(ns->dir_path, entry->path, len);
+}
+
 /* Everything that can fail comes before the first visible change. */
-static int add_node(struct famfs_ns *ns, const struct famfs_entry *entry, uint32_t parent,
-		    const char *name)
+static int add_node(struct famfs_ns *ns, const struct famfs_entry *entry, const struct key *key)
 {
 	uint32_t ref = (uint32_t)entry->index + 1;
-	uint32_t len = (uint32_t)strlen(name);
 	uint32_t nexts = entry->type == FAMFS_ENTRY_FILE ? entry->next : 0;
 	uint32_t name_pos, ext_pos;
 	struct node *node;
 
 	if (famfs_ns_reserve(ns, 1) || reserve_node(ns, ref) ||
-	    arena_reserve(ns, &ns->names, NAME_BLOCK, 1, len, &name_pos) ||
-	    arena_reserve(ns, &ns->exts, EXT_BLOCK, sizeof(struct famfs_extent), nexts, &ext_pos))
+	    arena_reserve(ns, &ns->names, NAME_BLOCK, 1, key->len, &name_pos) ||
+	    arena_reserve(ns, &ns->exts, EXT_BLOCK, sizeof(struct small_extent), nexts, &ext_pos))
 		return -ENOMEM;
-	memcpy(name_at(ns, name_pos), name, len);
-	ns->names.used = name_pos + len;
+	memcpy(name_at(ns, name_pos), key->name, key->len);
+	ns->names.used = name_pos + key->len;
 	node = node_at(ns, ref);
 	*node = (struct node){
-		.parent = parent,
+		.parent = key->parent,
 		.next_sibling = REF_NONE,
 		.name = name_pos,
-		.name_len = (uint8_t)len,
+		.name_len = (uint8_t)key->len,
 		.uid = entry->uid,
 		.gid = entry->gid,
 		.mode = (uint16_t)entry->mode,
@@ -529,10 +705,10 @@ static int add_node(struct famfs_ns *ns, const struct famfs_entry *entry, uint32
 	else
 		fill_dir(ns, node);
 	ns->nodes.used = ref + 1;
-	link_child(ns, parent, ref);
-	hash_put(ns->hash, ns->hash_size - 1,
-		 (uint64_t)name_hash(ns, parent, name, len) << 32 | ref);
+	link_child(ns, key->parent, ref);
+	hash_put(ns->hash, ns->hash_size - 1, key, ref);
 	ns->hash_used++;
+	remember_dir(ns, entry, key);
 	return 0;
 }
 
@@ -547,8 +723,7 @@ int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry, const cha
 		.index = entry->index,
 		.base = FAMFS_SLOT_OFFSET(entry->index),
 	};
-	const char *name;
-	uint32_t parent;
+	struct key key;
 	int err;
 
 	/* Slots above the largest log, or out of order, would break node ids. */
@@ -562,10 +737,10 @@ int famfs_ns_add(struct famfs_ns *ns, const struct famfs_entry *entry, const cha
 		reserved_add_device(ns, entry->dd_index);
 		return 0;
 	}
-	err = check_entry(ns, entry, device, ret_err, &parent, &name);
+	err = check_entry(ns, entry, device, ret_err, &key);
 	if (err)
 		return err;
-	err = add_node(ns, entry, parent, name);
+	err = add_node(ns, entry, &key);
 	if (err)
 		return famfs_bad(&at, err, 0, "memory", strerror(-err), "memory for the entry");
 	return 0;
@@ -577,6 +752,7 @@ int famfs_ns_lookup(const struct famfs_ns *ns, uint64_t parent, const char *name
 		    uint64_t *ret_nodeid)
 {
 	const struct node *dir;
+	struct key key;
 	uint32_t ref;
 
 	if (len > 255)
@@ -594,7 +770,8 @@ int famfs_ns_lookup(const struct famfs_ns *ns, uint64_t parent, const char *name
 		*ret_nodeid = FAMFS_NODEID_META;
 		return 0;
 	}
-	ref = hash_find(ns, (uint32_t)(parent - 1), name, len);
+	key = make_key(ns, (uint32_t)(parent - 1), name, len);
+	ref = hash_find(ns, &key);
 	if (ref == REF_NONE)
 		return -ENOENT;
 	*ret_nodeid = (uint64_t)ref + 1;
@@ -642,7 +819,8 @@ int famfs_ns_getattr(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_at
 		ret->size = node->size;
 		ret->nlink = 1;
 		for (uint32_t i = 0; i < node->next; i++)
-			ret->allocated += ext_at(ns, node->ext + i)->len;
+			ret->allocated += (uint64_t)ext_at(ns, node->ext + i)->units
+					  << ns->unit_shift;
 		return 0;
 	}
 	ret->mode |= S_IFDIR;
@@ -650,7 +828,22 @@ int famfs_ns_getattr(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_at
 	return 0;
 }
 
-int famfs_ns_fmap(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_fmap *ret)
+static void expand_extents(const struct famfs_ns *ns, const struct node *node,
+			   struct famfs_extent *ret)
+{
+	for (uint32_t i = 0; i < node->next; i++) {
+		const struct small_extent *e = ext_at(ns, node->ext + i);
+
+		ret[i] = (struct famfs_extent){
+			.offset = (uint64_t)e->start << ns->unit_shift,
+			.len = (uint64_t)e->units << ns->unit_shift,
+			.devindex = e->devindex,
+		};
+	}
+}
+
+int famfs_ns_fmap(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_fmap *ret,
+		  struct famfs_extent room[FAMFS_MAX_EXTENTS])
 {
 	const struct reserved *r = reserved_of(ns, nodeid);
 	const struct node *node;
@@ -666,12 +859,13 @@ int famfs_ns_fmap(const struct famfs_ns *ns, uint64_t nodeid, struct famfs_fmap 
 		return -ENOENT;
 	if (node->kind == NODE_DIR)
 		return -EISDIR;
+	expand_extents(ns, node, room);
 	*ret = (struct famfs_fmap){
 		.size = node->size,
 		.chunk = node->ext_type == FAMFS_EXT_INTERLEAVE ? 1ULL << node->chunk_shift : 0,
 		.ext_type = node->ext_type,
 		.next = node->next,
-		.ext = node->next ? ext_at(ns, node->ext) : NULL,
+		.ext = room,
 	};
 	return 0;
 }

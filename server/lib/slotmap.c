@@ -13,9 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-/* Table of extents: enough for a small log in the worst case, else an estimate. */
-#define SLOTMAP_EXTENTS_FLOOR	(1U << 20)
+/*
+ * Table of extents: what files that are there need is known. Of those to come few have
+ * more than one extent or too many strips for a slot: one record each on the average, but
+ * enough for a thousand of the worst.
+ */
+#define SLOTMAP_EXTENTS_FLOOR	(1024U * FAMFS_MAX_EXTENTS)
 #define SLOTMAP_SLOTS_MAX	FAMFS_LOG_SLOTS(FAMFS_LOG_LEN_MAX)
 
 struct slotmap {
@@ -44,14 +49,12 @@ static int slotmap_say(int err, char *msg, const char *text)
 
 static uint32_t slotmap_size_extents(const struct slotmap_config *c)
 {
-	uint64_t worst = c->nr_slots * FAMFS_MAX_EXTENTS;
-	uint64_t n = SLOTMAP_EXTENTS_FLOOR;
+	uint64_t free_slots = c->nr_slots - c->nr_played;
+	uint64_t worst = free_slots * FAMFS_MAX_EXTENTS;
+	uint64_t room = free_slots > SLOTMAP_EXTENTS_FLOOR ? free_slots : SLOTMAP_EXTENTS_FLOOR;
+	uint64_t n = c->nr_extents + (room < worst ? room : worst);
 
-	if (n < 2 * c->nr_slots)
-		n = 2 * c->nr_slots;
-	if (n < c->nr_files_hint * FAMFS_MAX_EXTENTS)
-		n = c->nr_files_hint * FAMFS_MAX_EXTENTS;
-	return (uint32_t)(n < worst ? n : worst);
+	return n ? (uint32_t)n : 1;
 }
 
 static int slotmap_check_config(const struct slotmap_config *c, char *msg)
@@ -61,7 +64,8 @@ static int slotmap_check_config(const struct slotmap_config *c, char *msg)
 		return slotmap_say(-EINVAL, msg,
 				   "slot map: allocation unit is no power of two "
 				   "from 4 KiB to 2 MiB");
-	if (!c->nr_slots || c->nr_slots > SLOTMAP_SLOTS_MAX || c->nr_files_hint > SLOTMAP_SLOTS_MAX)
+	if (!c->nr_slots || c->nr_slots > SLOTMAP_SLOTS_MAX || c->nr_played > c->nr_slots ||
+	    c->nr_extents > c->nr_slots * FAMFS_MAX_EXTENTS)
 		return slotmap_say(-E2BIG, msg,
 				   "slot map: log has no entries, or more than "
 				   "1 GiB of them");
@@ -96,10 +100,16 @@ static void slotmap_use(struct slotmap *m, struct bpfload *b)
 
 static void *slotmap_alloc_table(size_t count, size_t size)
 {
-	size_t bytes = (count * size + 63) & ~(size_t)63;
-	void *table = aligned_alloc(64, bytes);
+	void *table = mmap(NULL, count * size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return table ? memset(table, 0, bytes) : NULL;
+	return table == MAP_FAILED ? NULL : table;
+}
+
+static void slotmap_free_table(void *table, size_t count, size_t size)
+{
+	if (table)
+		munmap(table, count * size);
 }
 
 static int slotmap_alloc(struct slotmap *m)
@@ -108,6 +118,33 @@ static int slotmap_alloc(struct slotmap *m)
 	m->reserved = slotmap_alloc_table(m->nr_reserved, sizeof(*m->reserved));
 	m->extents = slotmap_alloc_table(m->nr_extents, sizeof(*m->extents));
 	return m->slots && m->reserved && m->extents ? 0 : -ENOMEM;
+}
+
+/* Could a file like this need the second table? Most cannot, and need no closer look. */
+static bool slotmap_may_need(const struct famfs_fmap *f)
+{
+	if (f->ext_type == FAMFS_EXT_SIMPLE)
+		return f->next > 1;
+	return f->next > FAMFS_SLOT_STRIPS || f->size / f->next <= f->chunk;
+}
+
+uint64_t slotmap_need(const struct famfs_ns *ns, uint64_t played, const struct slotmap_devs *devs,
+		      uint64_t alloc_unit)
+{
+	uint32_t unit_shift = (uint32_t)__builtin_ctzll(alloc_unit);
+	struct famfs_extent room[FAMFS_MAX_EXTENTS];
+	struct slotmap_record record;
+	struct famfs_fmap fmap;
+	uint64_t need = 0;
+
+	for (uint64_t i = 0; i < played; i++) {
+		if (famfs_ns_fmap(ns, i + FAMFS_NODEID_FIRST, &fmap, room) ||
+		    !slotmap_may_need(&fmap))
+			continue;
+		if (!slotmap_encode(&fmap, devs, 1, unit_shift, &record))
+			need += record.nr_ext;
+	}
+	return need;
 }
 
 int slotmap_load(const struct slotmap_config *config, int fuse_fd, struct slotmap **ret, char *msg)
@@ -165,9 +202,9 @@ void slotmap_free(struct slotmap *m)
 	if (m->program) {
 		bpfload_free(m->program);
 	} else {
-		free(m->slots);
-		free(m->reserved);
-		free(m->extents);
+		slotmap_free_table(m->slots, m->nr_slots, sizeof(*m->slots));
+		slotmap_free_table(m->reserved, m->nr_reserved, sizeof(*m->reserved));
+		slotmap_free_table(m->extents, m->nr_extents, sizeof(*m->extents));
 	}
 	free(m);
 }
@@ -299,11 +336,12 @@ static int slotmap_check_empty(const struct famfs_slot *slot)
 static int slotmap_fill_one(struct slotmap *m, const struct famfs_ns *ns, uint64_t nodeid,
 			    const struct slotmap_devs *devs, uint64_t *skipped)
 {
+	struct famfs_extent room[FAMFS_MAX_EXTENTS];
 	struct famfs_fmap fmap;
 	int err;
 
 	/* A directory, or an entry that made nothing */
-	if (famfs_ns_fmap(ns, nodeid, &fmap))
+	if (famfs_ns_fmap(ns, nodeid, &fmap, room))
 		return slotmap_check_empty(slotmap_slot(m, nodeid));
 
 	err = slotmap_publish(m, nodeid, &fmap, devs);

@@ -47,14 +47,17 @@ struct slotmap;
  * @generation:	of all inodes, famfs_generation()
  * @alloc_unit:	bytes, power of two, 4 KiB to 2 MiB. For a boot map 2 MiB always does
  * @nr_slots:	entries that the log has room for, or 1
- * @nr_files_hint: files that are there now; only sizes the table of extents
+ * @nr_played:	entries that are there now, at most @nr_slots
+ * @nr_extents:	that files which are there now need, slotmap_need(); room for those
+ *		of later ones is added
  * @no_bpf:	tables in plain memory, no program: for upcalls and tests
  */
 struct slotmap_config {
 	uint32_t generation;
 	uint64_t alloc_unit;
 	uint64_t nr_slots;
-	uint64_t nr_files_hint;
+	uint64_t nr_played;
+	uint64_t nr_extents;
 	bool no_bpf;
 	bool verbose;
 };
@@ -64,6 +67,13 @@ struct slotmap_devs {
 	uint32_t count;
 	uint32_t id[FAMFS_MAX_DEVS];
 };
+
+/**
+ * slotmap_need() - records of the table of extents that slotmap_fill() will take
+ * @played: log entries played
+ */
+uint64_t slotmap_need(const struct famfs_ns *ns, uint64_t played,
+		      const struct slotmap_devs *devs, uint64_t alloc_unit);
 
 /** slotmap_load() - an empty map; fuse_fd is ignored with no_bpf */
 int slotmap_load(const struct slotmap_config *config, int fuse_fd, struct slotmap **ret, char *msg);
@@ -159,7 +169,8 @@ struct slotmap_record {
  * slotmap_encode() - one file's slot and extents
  *
  * Finds the simplest form: extents that touch are joined, so that runs are as long
- * as they can be. Return: 0, -ENODEV, -E2BIG, -EINVAL as slotmap_publish().
+ * as they can be. Of ret->ext only the first ret->nr_ext are set; on failure *ret is
+ * undefined. Return: 0, -ENODEV, -E2BIG, -EINVAL as slotmap_publish().
  */
 int slotmap_encode(const struct famfs_fmap *fmap, const struct slotmap_devs *devs,
 		   uint32_t generation, uint32_t unit_shift, struct slotmap_record *ret);

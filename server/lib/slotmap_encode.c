@@ -9,7 +9,11 @@
 #include <errno.h>
 #include <string.h>
 
-/* A file under encoding, and its pieces in order, each one run on a device. */
+/*
+ * A file under encoding, and its pieces in order, each one run on a device. Pieces are
+ * made where the caller wants extents, since that is what they become. A million of these
+ * are made at mount: nothing is cleared or copied that need not be.
+ */
 struct pieces {
 	const struct famfs_fmap *fmap;
 	const struct slotmap_devs *devs;
@@ -18,15 +22,15 @@ struct pieces {
 	uint32_t covered;		/* units in piece[] */
 	uint32_t count;
 	bool joined;			/* at least two touched */
-	struct famfs_slot_extent piece[FAMFS_MAX_EXTENTS];
+	struct famfs_slot_extent *piece;	/* FAMFS_MAX_EXTENTS */
 };
 
 static int encode_strip(const struct pieces *p, const struct famfs_extent *e,
 			struct famfs_strip *ret)
 {
-	uint64_t unit = 1ULL << p->unit_shift;
+	uint64_t below_unit = (1ULL << p->unit_shift) - 1;
 
-	if (!e->len || e->len % unit || e->offset % unit || e->len > UINT64_MAX - e->offset)
+	if (!e->len || (e->len | e->offset) & below_unit || e->len > UINT64_MAX - e->offset)
 		return -EINVAL;
 	if (e->devindex >= p->devs->count || !p->devs->id[e->devindex])
 		return -ENODEV;
@@ -97,7 +101,6 @@ static int encode_pieces(const struct pieces *p, struct slotmap_record *ret)
 	slot->type = FAMFS_SLOT_EXTENTS;
 	slot->chunk_shift = (uint8_t)pieces_shift(p);
 	slot->ext.count = p->count;
-	memcpy(ret->ext, p->piece, p->count * sizeof(p->piece[0]));
 	ret->nr_ext = p->count;
 	return 0;
 }
@@ -195,10 +198,13 @@ static int encode_interleave(struct pieces *p, struct slotmap_record *ret)
 int slotmap_encode(const struct famfs_fmap *fmap, const struct slotmap_devs *devs,
 		   uint32_t generation, uint32_t unit_shift, struct slotmap_record *ret)
 {
-	struct pieces p = { .fmap = fmap, .devs = devs, .unit_shift = unit_shift };
-	struct slotmap_record record = { 0 };
+	struct pieces p = {
+		.fmap = fmap,
+		.devs = devs,
+		.unit_shift = unit_shift,
+		.piece = ret->ext,
+	};
 	uint64_t units;
-	int err;
 
 	if (unit_shift < FAMFS_UNIT_SHIFT_MIN || unit_shift > FAMFS_UNIT_SHIFT_MAX ||
 	    fmap->next > FAMFS_MAX_EXTENTS || fmap->size > INT64_MAX)
@@ -207,16 +213,12 @@ int slotmap_encode(const struct famfs_fmap *fmap, const struct slotmap_devs *dev
 	if (units > FAMFS_SLOT_SIZE_MAX)
 		return -E2BIG;
 	p.size = (uint32_t)units;
-	record.slot.generation = generation;
-	record.slot.size = p.size;
+	ret->nr_ext = 0;
+	ret->slot = (struct famfs_slot){ .generation = generation, .size = p.size };
 
 	if (fmap->ext_type == FAMFS_EXT_SIMPLE)
-		err = encode_simple(&p, &record);
-	else if (fmap->ext_type == FAMFS_EXT_INTERLEAVE)
-		err = encode_interleave(&p, &record);
-	else
-		err = -EINVAL;
-	if (!err)
-		*ret = record;
-	return err;
+		return encode_simple(&p, ret);
+	if (fmap->ext_type == FAMFS_EXT_INTERLEAVE)
+		return encode_interleave(&p, ret);
+	return -EINVAL;
 }

@@ -188,6 +188,7 @@ static void check_node(const struct famfs_fs *fs, uint64_t parent, const struct 
 {
 	char path[FAMFS_PATH_LEN];
 	struct famfs_attr a;
+	struct famfs_extent room[FAMFS_MAX_EXTENTS];
 	struct famfs_fmap m;
 	uint64_t id;
 
@@ -197,10 +198,10 @@ static void check_node(const struct famfs_fs *fs, uint64_t parent, const struct 
 	CHECK(!famfs_ns_path(fs->ns, id, path, sizeof(path)));
 	CHECK(!famfs_ns_lookup_path(fs->ns, path, &id) && id == d->nodeid);
 	if (d->is_dir) {
-		CHECK(famfs_ns_fmap(fs->ns, id, &m) == -21);
+		CHECK(famfs_ns_fmap(fs->ns, id, &m, room) == -21);
 		return;
 	}
-	CHECK(!famfs_ns_fmap(fs->ns, id, &m) && m.size == a.size);
+	CHECK(!famfs_ns_fmap(fs->ns, id, &m, room) && m.size == a.size);
 	for (uint64_t pos = 0, step = m.size / 17 + 1; pos < m.size; pos += step) {
 		uint64_t offset, len;
 		uint32_t dev;

@@ -103,6 +103,7 @@ static int print_node(const struct famfs_fs *fs, uint64_t nodeid)
 	struct json_object *o = json_object_new_object();
 	char path[FAMFS_PATH_LEN];
 	struct famfs_attr attr;
+	struct famfs_extent room[FAMFS_MAX_EXTENTS];
 	struct famfs_fmap fmap;
 	int err;
 
@@ -119,7 +120,7 @@ static int print_node(const struct famfs_fs *fs, uint64_t nodeid)
 	add_int(o, "gid", attr.gid);
 	add_int(o, "nlink", attr.nlink);
 	if (S_ISREG(attr.mode)) {
-		err = famfs_ns_fmap(fs->ns, nodeid, &fmap);
+		err = famfs_ns_fmap(fs->ns, nodeid, &fmap, room);
 		if (err)
 			return err;
 		add_int(o, "size", attr.size);
@@ -212,10 +213,11 @@ static void print_summary(const struct famfs_fs *fs, double seconds)
 static int cat_file(const struct famfs_fs *fs, uint64_t nodeid)
 {
 	static uint8_t buf[1 << 20];
+	struct famfs_extent room[FAMFS_MAX_EXTENTS];
 	struct famfs_fmap fmap;
 	int err;
 
-	err = famfs_ns_fmap(fs->ns, nodeid, &fmap);
+	err = famfs_ns_fmap(fs->ns, nodeid, &fmap, room);
 	if (err)
 		return err;
 	for (uint64_t pos = 0; pos < fmap.size;) {

@@ -702,6 +702,7 @@ static void meta_is_there_with_fixed_ids(void **state)
 {
 	struct rig *r = *state;
 	struct famfs_attr a;
+	struct famfs_extent room[FAMFS_MAX_EXTENTS];
 	struct famfs_fmap m;
 	struct famfs_dirent d;
 	struct famfs_fs *fs;
@@ -723,11 +724,11 @@ static void meta_is_there_with_fixed_ids(void **state)
 	assert_true(famfs_fs_is_master(fs, r->p.system_uuid));
 	assert_int_equal(famfs_ns_getattr(fs->ns, FAMFS_NODEID_LOG, &a), 0);
 	assert_int_equal(a.mode, S_IFREG | 0644);
-	assert_int_equal(famfs_ns_fmap(fs->ns, FAMFS_NODEID_LOG, &m), 0);
+	assert_int_equal(famfs_ns_fmap(fs->ns, FAMFS_NODEID_LOG, &m, room), 0);
 	assert_int_equal(m.size, 8 * MIB);
 	assert_int_equal(m.ext[0].offset, 2 * MIB);
-	assert_int_equal(famfs_ns_fmap(fs->ns, FAMFS_NODEID_META, &m), -EISDIR);
-	assert_int_equal(famfs_ns_fmap(fs->ns, FAMFS_NODEID_SUPER_N(1), &m), -ENOENT);
+	assert_int_equal(famfs_ns_fmap(fs->ns, FAMFS_NODEID_META, &m, room), -EISDIR);
+	assert_int_equal(famfs_ns_fmap(fs->ns, FAMFS_NODEID_SUPER_N(1), &m, room), -ENOENT);
 	while (!famfs_ns_readdir(fs->ns, FAMFS_NODEID_META, cookie, &d)) {
 		cookie = d.cookie;
 		n++;
@@ -741,6 +742,7 @@ static void attributes_come_from_the_log(void **state)
 	struct rig *r = *state;
 	char path[FAMFS_PATH_LEN];
 	struct famfs_attr a;
+	struct famfs_extent room[FAMFS_MAX_EXTENTS];
 	struct famfs_fmap m;
 	struct famfs_fs *fs;
 
@@ -766,8 +768,8 @@ static void attributes_come_from_the_log(void **state)
 	assert_string_equal(path, "d/e/f");
 	assert_int_equal(famfs_ns_path(fs->ns, 1, path, sizeof(path)), 0);
 	assert_string_equal(path, "");
-	assert_int_equal(famfs_ns_fmap(fs->ns, 3, &m), -EISDIR);
-	assert_int_equal(famfs_ns_fmap(fs->ns, 5, &m), -ENOENT);
+	assert_int_equal(famfs_ns_fmap(fs->ns, 3, &m, room), -EISDIR);
+	assert_int_equal(famfs_ns_fmap(fs->ns, 5, &m, room), -ENOENT);
 	assert_int_equal(famfs_ns_getattr(fs->ns, 0, &a), -ENOENT);
 	assert_int_equal(famfs_ns_getattr(fs->ns, UINT64_MAX, &a), -ENOENT);
 	assert_int_equal(famfs_ns_getattr(fs->ns, FAMFS_NODEID_RESERVED - 1, &a), -ENOENT);

@@ -202,7 +202,7 @@ static int fill_map(const struct famfs_fs *fs, struct result *ret)
 		.generation = famfs_generation(fs->super.uuid),
 		.alloc_unit = fs->super.alloc_unit,
 		.nr_slots = fs->header.slots,
-		.nr_files_hint = fs->played,
+		.nr_played = fs->played,
 		.no_bpf = true,
 	};
 	struct slotmap_devs devs = { .count = DEVICES };
@@ -214,6 +214,7 @@ static int fill_map(const struct famfs_fs *fs, struct result *ret)
 
 	for (uint32_t i = 0; i < DEVICES; i++)
 		devs.id[i] = i + 1;
+	config.nr_extents = slotmap_need(fs->ns, fs->played, &devs, config.alloc_unit);
 	err = slotmap_load(&config, -1, &map, msg);
 	if (err) {
 		fprintf(stderr, "famfs-bench-mount: %s\n", msg);
