@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -601,6 +602,8 @@ static void usage(FILE *f)
 	      "      --unit N          log2 of the allocation unit, 12 to 21 (21)\n"
 	      "      --plain HOW       no mappings: cache or direct (FOPEN_DIRECT_IO)\n"
 	      "      --exact           runs under qemu -icount\n"
+	      "      --fifo            server and command run as SCHED_FIFO, so that which of\n"
+	      "                        them runs does not depend on where a tick falls\n"
 	      "      --param K=V       more parameters for the rows; repeatable\n"
 	      "      --probe NAME      only say whether the kernel has this variant\n"
 	      "  -h, --help            this text\n", f);
@@ -624,7 +627,7 @@ static int probe(const char *name)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_VARIANT = 256, OPT_DEVICE, OPT_LAYOUT, OPT_UNIT, OPT_PLAIN, OPT_EXACT, OPT_PARAM, OPT_PROBE };
+	enum { OPT_VARIANT = 256, OPT_DEVICE, OPT_LAYOUT, OPT_UNIT, OPT_PLAIN, OPT_EXACT, OPT_FIFO, OPT_PARAM, OPT_PROBE };
 	static const struct option options[] = {
 		{ "variant", required_argument, NULL, OPT_VARIANT },
 		{ "device", required_argument, NULL, OPT_DEVICE },
@@ -632,6 +635,7 @@ int main(int argc, char **argv)
 		{ "unit", required_argument, NULL, OPT_UNIT },
 		{ "plain", required_argument, NULL, OPT_PLAIN },
 		{ "exact", no_argument, NULL, OPT_EXACT },
+		{ "fifo", no_argument, NULL, OPT_FIFO },
 		{ "param", required_argument, NULL, OPT_PARAM },
 		{ "probe", required_argument, NULL, OPT_PROBE },
 		{ "help", no_argument, NULL, 'h' },
@@ -668,6 +672,10 @@ int main(int argc, char **argv)
 			break;
 		case OPT_EXACT:
 			opts.exact = true;
+			break;
+		case OPT_FIFO:
+			if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 1 }))
+				fail("--fifo: %s", strerror(errno));
 			break;
 		case OPT_PARAM:
 			if (!strchr(optarg, '='))

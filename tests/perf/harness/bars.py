@@ -99,9 +99,9 @@ def compute(rows, given=()):
     b.ratio("fault-4k.c", "4 KiB first touch, warm, bpf-array / c", f4, "c", "touch", 1.04, 1.02)
     b.ratio("fault-2m.c", "2 MiB first touch, warm, bpf-array / c", f2, "c", "touch", 1.04, 1.02)
     b.difference("bpf-adds", "instructions per fault, bpf-array - c-slot", f4 + f2, "c-slot", "touch", 105, 60)
-    b.add("lines.c", "dependent cache lines per cold lookup, interleaved, bpf-array / c", [], 0.6, 0.4)
-    b.add("cold-resolve.c", "native cold resolve, 1,000,000 files, bpf-array / V10 in C", [], 0.8, 0.5)
-    b.add("hot-resolve", "native hot resolve, ns", [], 10, 5)
+    b.add("cache-lines-ratio", "dependent cache lines per cold lookup, interleaved, bpf-array / c", [], 0.6, 0.4)
+    b.add("native-cold-ratio", "native cold resolve, 1,000,000 files, bpf-array / V10 in C", [], 0.8, 0.5)
+    b.add("native-hot", "native hot resolve, ns", [], 10, 5)
     b.ratio("fault-4k.ext4", "4 KiB first touch, warm, bpf-array / ext4-DAX", f4, "ext4-dax", "touch", 0.96, None)
     b.ratio("fault-2m.ext4", "2 MiB first touch, warm, bpf-array / ext4-DAX", f2, "ext4-dax", "touch", 0.96, None)
     b.ratio("io.c", "4 KiB read() and write(), bpf-array / c", calls(), "c", "call", 1.08, 1.04)
@@ -112,11 +112,11 @@ def compute(rows, given=()):
              1000000, 1, 1.01, 1.00)
     b.growth("extents", "instructions per fault, 100,000 extents / 1 extent", "extents", "touch", "extents",
              100000, 1, 1.15, 1.05)
-    b.add("log-1m", "decode and fill of a full log of 1,000,000 entries, s", [], 2, 0.5)
+    b.add("mount-seconds", "decode and fill of a full log of 1,000,000 entries, s", [], 2, 0.5)
     b.add("open-fault.requests", "FUSE requests of warm open + first touch",
           [(r["value"], f"{r['params']['files']} files") for r in
            results.find(rows, variant="bpf-array", load="files", metric="requests", params={"pass": "warm"})], 0, 0)
-    b.add("map-bytes", "map memory per file, bytes",
+    b.add("map-bytes-per-file", "map memory per file, bytes",
           [(r["value"] / r["params"]["files"], f"{r['params']['files']} files") for r in
            results.find(rows, variant="bpf-array", load="server", metric="mem.map")
            if r["params"]["files"] >= 100000], 64, 64)

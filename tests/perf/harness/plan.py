@@ -22,6 +22,7 @@ VARIANTS = {
     "upcall": "the server is asked for each mapping",
 }
 ANCHORS = {
+    "famfs": "the product whole: mkfs.famfs, mount -t famfs, famfs creat; should cost what bpf-array does",
     "ext4-dax": "ext4 on the same device, -o dax",
     "xfs-dax": "XFS on the same device, -o dax",
     "device-dax": "the device itself, mapped",
@@ -52,6 +53,13 @@ FILES = (1, 1000, 100000, 1000000)
 DRAWS = 20000
 MIB = 1 << 20
 MNT = "/mnt/b"
+# Of the staged installation, at their own paths
+FAMFS = ("/usr/sbin/mkfs.famfs", "/usr/sbin/mount.famfs", "/usr/bin/famfs",
+         "/usr/libexec/famfs/famfs-bpfd", "/usr/libexec/famfs/famfs-holder")
+
+# Some thousands of requests, until the allocators of both sides are in their steady state
+WARMUP_FILE = "warmup=simple:16777216"
+WARMUP = f"famfs-bench read -f {MNT}/warmup -s 4k -p 4 > /dev/null"
 
 # These open every file before they begin: not for a million.
 PER_FILE = ("bpf-inode",)
@@ -85,13 +93,20 @@ class Group:
     teardown: str = ""
     prepare: str = ""                           # once it is mounted
 
+    def takes_turns(self):
+        """Do load and server take turns, as two processes?"""
+        return bool(self.plain) or self.variant == "upcall"
+
     def server(self):
         words = ["famfs-bench-server", "--exact", "--unit", str(self.unit)]
+        # Where two processes take turns, a tick must not choose between them
+        if self.takes_turns():
+            words.append("--fifo")
         if self.plain:
             words += ["--plain", self.plain, "--variant", self.variant]
         else:
             words += ["--variant", self.variant, "--device", "$PMEM"]
-        for word in self.layout:
+        for word in self.layout + ([WARMUP_FILE] if self.takes_turns() else []):
             words += ["--layout", word]
         return " ".join(w if w.startswith("$") else shlex.quote(w) for w in words)
 
@@ -254,6 +269,22 @@ EXT4 = ("mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512,lazy_itable_init
 XFS = ("mkfs.xfs -q -f -d su=2m,sw=1 $PMEM", f"mount -t xfs -o dax=always $PMEM {MNT}")
 
 
+def anchor_famfs():
+    files, steps = simple_file_loads()
+    steps = [s for s in steps if s.load in ("fault-4k", "fault-2m", "io", "kv")]
+    make = [f"famfs creat -s {size} {MNT}/{name}" for name, size in files]
+    layout, more = strip_loads()
+    for word in layout:
+        name, rest = word.split("=")
+        _, strips, _, size = rest.split(":")
+        if strips == "6":
+            make.append(f"famfs creat -s {size} -C 2m -N 6 -B 6 {MNT}/{name}")
+    steps += [s for s in more if s.params["strips"] == 6]
+    return Group("famfs", steps, setup=f"mkfs.famfs $PMEM > /tmp/mkfs.log && mount.famfs $PMEM {MNT}",
+                 prepare="(" + "; ".join(make) + ") > /tmp/creat.log 2>&1 || cat /tmp/creat.log",
+                 teardown=f"umount {MNT}")
+
+
 def anchor_memory():
     """Where there is no file system to mount, or more than one kind of page."""
     groups = [
@@ -317,6 +348,7 @@ def full():
     vms.append(Vm("million", [Group("bpf-array", [Step("million", f"files -d {MNT} -c 1000000 -p 1")],
                                     ["f=files:1000000:4k"], unit=12)],
                   pmem=("6G",), mem="5G", seconds=240))
+    vms.append(Vm("famfs", [anchor_famfs()], pmem=("8G",), mem="2G", programs=FAMFS))
     vms.append(Vm("anchors-fs", [anchor_fs("ext4-dax", *EXT4), anchor_fs("xfs-dax", *XFS)], mem="1G"))
     vms.append(Vm("anchors-other", anchor_memory() + [anchor_fuse("fuse-cache"), anchor_fuse("fuse-direct")],
                   mem="2G"))

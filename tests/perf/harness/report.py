@@ -1,26 +1,245 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""report.html and the table in README.md, from results.json."""
+"""report.html, self-contained and without scripts, and the table in README.md."""
 import html
+import shutil
+import subprocess
+
+from . import plan, results, tables
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --head: #8882; --ok: #2a7d2a; --miss: #b3261e; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+.wide { overflow-x: auto; } figure { margin: 1.5rem 0; } figcaption { font-size: .9rem; }
+figure svg { display: block; width: 100%; min-width: 26rem; max-width: 46rem; height: auto; background: #fff; }
+table { border-collapse: collapse; font-size: .9rem; } th, td { padding: .2rem .6rem; text-align: left;
+border-bottom: 1px solid var(--line); vertical-align: top; } thead th { background: var(--head); }
+td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+pre { overflow-x: auto; font-size: .8rem; background: var(--head); padding: .5rem; }
+.ok { color: var(--ok); } .miss { color: var(--miss); font-weight: bold; } code { overflow-wrap: anywhere; }
+td:first-child, td code.name { white-space: nowrap; } td.what { min-width: 11rem; }
+"""
+GNUPLOT_HEAD = """set terminal svg size 640,{height} font "sans-serif,14" background "white"
+set encoding utf8
+set grid xtics ytics lc rgb "#dddddd"
+set border 3 lc rgb "#666666"
+set tics nomirror
+set key top left reverse Left samplen 1.5
+"""
+COLOURS = ["#1b6ca8", "#d1495b", "#2e8b57", "#8d5a97", "#c98b2b", "#4a4a4a", "#17a2a2", "#a0522d", "#6b8e23", "#e377c2"]
 
 
-def fmt(v):
-    return "" if v is None else f"{v:g}" if isinstance(v, (int, float)) else str(v)
+def gnuplot(script):
+    """SVG, or None where there is no gnuplot."""
+    if not shutil.which("gnuplot"):
+        return None
+    p = subprocess.run(["gnuplot"], input=script, capture_output=True, text=True, check=False)
+    at = p.stdout.find("<svg")
+    return p.stdout[at:] if p.returncode == 0 and at >= 0 else None
+
+
+def block(name, lines):
+    return f"${name} << EOD\n" + "\n".join(lines) + "\nEOD\n"
+
+
+def name_of(variant):
+    return variant.replace("_", "\\\\_")
+
+
+# ---- the plots: each returns a script, or None without data ----
+
+def plot_bars(rows, columns, unit, clip_at=None):
+    """A pair of bars for each variant, contiguous file; what is longer than the plot is cut."""
+    variants = [v for v in list(plan.VARIANTS) + list(plan.ANCHORS)
+                if any(tables.figure(rows, v, c, tables.SIMPLE) is not None for c in columns)]
+    if not variants:
+        return None
+    values = sorted(f for v in variants for c in columns
+                    if (f := tables.figure(rows, v, c, tables.SIMPLE)) is not None)
+    top = clip_at or 1.35 * values[len(values) * 3 // 4]
+    height = 90 + 38 * len(variants)
+    script = GNUPLOT_HEAD.format(height=height)
+    plots = []
+    for i, column in enumerate(columns):
+        lines = []
+        for y, v in enumerate(reversed(variants)):
+            f = tables.figure(rows, v, column, tables.SIMPLE)
+            if f is None:
+                continue
+            low = y + 0.38 - 0.38 * (i + 1)
+            lines.append(f"{min(f, top)} {low:.2f} {low + 0.34:.2f} {low + 0.17:.2f} "
+                         f"\"{tables.number(f)}{' (cut)' if f > top else ''}\"")
+        script += block(f"d{i}", lines)
+        plots.append(f"$d{i} using 1:4:(0):1:2:3 with boxxyerror fs solid noborder lc rgb \"{COLOURS[i]}\" title \"{column[0]}\"")
+        plots.append(f"$d{i} using 1:4:5 with labels left offset 0.5,0 font \",11\" notitle")
+    tics = ", ".join(f"\"{name_of(v)}\" {y}" for y, v in enumerate(reversed(variants)))
+    script += f"set xrange [0:{top * 1.22:.0f}]\nset yrange [-0.7:{len(variants) + 0.4}]\nset ytics ({tics})\n"
+    script += f"set xlabel \"{unit}\"\nset key top right horizontal\nplot " + ", \\\n  ".join(plots) + "\n"
+    return script
+
+
+def plot_lines(series, xlabel, ylabel, log="", xtics=""):
+    """series: {name: [(x, y)]}"""
+    series = {k: sorted(v) for k, v in series.items() if v}
+    if not series or max(len(v) for v in series.values()) < 2:
+        return None
+    script = GNUPLOT_HEAD.format(height=400)
+    if log:
+        script += f"set logscale {log}\n"
+    if xtics:
+        script += f"set xtics ({xtics})\n"
+    script += f"set xlabel \"{xlabel}\"\nset ylabel \"{ylabel}\"\nset key outside bottom center horizontal\nset offsets graph 0.03, 0.03, 0.1, 0.1\n"
+    plots = []
+    for i, (name, points) in enumerate(series.items()):
+        script += block(f"d{i}", [f"{x} {y}" for x, y in points])
+        plots.append(f"$d{i} using 1:2 with linespoints lw 2 pt 7 ps 0.6 dt {1 + i // 5} "
+                     f"lc rgb \"{COLOURS[i % len(COLOURS)]}\" title \"{name_of(name)}\"")
+    return script + "plot " + ", \\\n  ".join(plots) + "\n"
+
+
+def series_of(rows, load, metric, param, **params):
+    found = {}
+    for v in plan.VARIANTS:
+        if v == "upcall":
+            continue
+        points = {r["params"][param]: r["value"] for r in
+                  results.find(rows, variant=v, load=load, metric=metric, params=params) if param in r["params"]}
+        found[v] = list(points.items())
+    return found
+
+
+def series_native(rows):
+    found = {}
+    for r in results.find(rows, load="resolve", metric="latency", params={"strips": 6}) or \
+            results.find(rows, load="resolve", metric="latency", params={"strips": 1}):
+        if r["kind"] == "native" and "files" in r["params"] and not r["variant"].startswith("empty"):
+            found.setdefault(r["variant"], []).append((r["params"]["files"], r["value"]))
+    return found
+
+
+def plots(rows):
+    c = tables.COLUMNS
+    instr = "instructions, median, warm"
+    yield ("4 KiB first touch", "./run bench fault-4k", plot_bars(rows, c[0:2], instr))
+    yield ("2 MiB first touch", "./run bench fault-2m", plot_bars(rows, c[2:4], instr))
+    yield ("read() and write() of 4 KiB", "./run bench io", plot_bars(rows, c[4:6], instr))
+    yield ("4 KiB read fault against number of strips", "./run bench interleave", plot_lines(
+        series_of(rows, "interleave", "touch", "strips", op="touch4k", access="read", **{"pass": "warm"}),
+        "strips", "instructions"))
+    yield ("First touch of a file against number of files, drawn uniformly", "./run bench files", plot_lines(
+        series_of(rows, "files", "touch", "files", dist="uniform", **{"pass": "warm"}), "files", "instructions", "x"))
+    yield ("4 KiB read fault at random against number of extents", "./run bench extents", plot_lines(
+        series_of(rows, "extents", "touch", "extents", op="touch4k", **{"pass": "warm"}), "extents", "instructions", "x"))
+    yield ("From hot to cold: a resolve on this machine's CPU, against number of files", "./run bench native",
+           plot_lines(series_native(rows), "files", "ns", "xy"))
+
+
+# ---- the page ----
+
+def table(head, lines, numbers=()):
+    out = ['<div class="wide"><table><thead><tr>', *(f"<th>{html.escape(h)}</th>" for h in head), "</tr></thead><tbody>"]
+    for line in lines:
+        out.append("<tr>" + "".join(f'<td{" class=n" if i in numbers else ""}>{cell}</td>' for i, cell in enumerate(line)) + "</tr>")
+    out.append("</tbody></table></div>")
+    return "".join(out)
+
+
+def esc(v):
+    return html.escape(str(v))
+
+
+def bars_table(bars):
+    lines = []
+    for b in bars:
+        state = "not measured" if b["ok"] is None else '<span class="ok">met</span>' if b["ok"] else '<span class="miss">missed</span>'
+        lines.append((f'<code class="name">{esc(b["name"])}</code>', tables.number(b["value"]), state, tables.number(b["must"]),
+                      tables.number(b["aim"]), esc(b.get("what", "")), esc(b.get("from", ""))))
+    return table(("bar", "value", "", "must", "aim", "what", "worst of its rows"), lines, (1, 3, 4))
+
+
+def rows_table(rows):
+    lines = []
+    for r in rows:
+        spread = r["spread"]
+        low = spread.get("min") if isinstance(spread, dict) else None
+        lines.append((esc(r["variant"]), esc(" ".join(f"{k}={v}" for k, v in r["params"].items())), esc(r["metric"]),
+                      tables.number(r["value"]), tables.number(low), tables.number(r["n"]), esc(r["unit"]), esc(r["kind"])))
+    return table(("variant", "parameters", "metric", "value", "minimum", "n", "unit", "kind"), lines, (3, 4, 5))
+
+
+def meta_table(meta):
+    lines = []
+    for k, v in meta.items():
+        if k == "qemu_lines":
+            lines += [(esc(f"qemu, {vm}"), f"<code>{esc(line)}</code>") for vm, line in v.items()]
+        elif k == "missing":
+            lines += [("missing", esc(m)) for m in v]
+        else:
+            lines.append((esc(k), f"<code>{esc(' '.join(v) if isinstance(v, list) else v)}</code>"))
+    return table(("", ""), lines)
 
 
 def write_html(everything, path):
     meta, rows, bars = everything["meta"], everything["results"], everything["bars"]
-    out = ["<!doctype html><meta charset=utf-8><title>famfs-bpf: the A/B study</title>"]
-    out.append("<table><tr><th>bar<th>value<th>must<th>aim")
-    for b in bars:
-        out.append(f"<tr><td>{html.escape(b['name'])}<td>{fmt(b['value'])}<td>{fmt(b['must'])}<td>{fmt(b['aim'])}")
-    out.append("</table><table><tr><th>variant<th>load<th>parameters<th>metric<th>median<th>unit")
-    for r in rows:
-        params = " ".join(f"{k}={v}" for k, v in r["params"].items())
-        out.append(f"<tr><td>{html.escape(r['variant'])}<td>{html.escape(r['load'])}<td>{html.escape(params)}"
-                   f"<td>{html.escape(r['metric'])}<td>{fmt(r['value'])}<td>{html.escape(r['unit'])}")
-    out.append(f"</table><p>{html.escape(meta['commit'])}, {html.escape(meta['cpu'])}")
+    out = ['<!doctype html><html lang="en"><head><meta charset="utf-8">',
+           '<meta name="viewport" content="width=device-width, initial-scale=1">',
+           f"<title>famfs-bpf: the A/B study</title><style>{STYLE}</style></head><body>",
+           "<h1>Who says where the bytes of a file are: BPF against C in the kernel</h1>"]
+    out += [f"<p>{esc(s)}</p>" for s in tables.summary(everything)]
+    out.append(f"<p>Exact figures are guest instructions under QEMU <code>-icount</code>: {esc(meta.get('exact', ''))}. They "
+               "count instructions, not stalls. Native figures are of this machine's own CPU. How: docs/performance.md.</p>")
+    if meta["missing"]:
+        out.append(f"<p>{len(meta['missing'])} things are missing; they are listed at the end.</p>")
+    out.append("<h2>Bars</h2>" + bars_table(bars))
+    out.append("<h2>What it costs</h2><p>Instructions, warm, median.</p>")
+    out.append(table(("variant", "file", *(c[0] for c in tables.COLUMNS)),
+                     [(esc(v), n, *(tables.number(f) for f in fs)) for v, n, fs in tables.costs(rows)], range(2, 8)))
+    for title, command, script in plots(rows):
+        svg = gnuplot(script) if script else None
+        out.append(f"<h2>{esc(title)}</h2>")
+        if not svg:
+            out.append(f"<p>No data in this run; <code>{esc(command)}</code> measures it.</p>")
+            continue
+        out.append(f'<figure><div class="wide">{svg}</div><figcaption>Measured by <code>{esc(command)}</code></figcaption></figure>'
+                   f"<details><summary>Data and gnuplot commands</summary><pre>{esc(script)}</pre></details>")
+    out.append("<h2>All rows</h2>")
+    for load in dict.fromkeys(r["load"] for r in rows):
+        mine = [r for r in rows if r["load"] == load]
+        out.append(f"<details><summary>{esc(load)}: {esc(plan.LOADS.get(load, ''))} ({len(mine)} rows)</summary>{rows_table(mine)}</details>")
+    out.append("<h2>What was measured</h2>" + meta_table(meta) + "</body></html>\n")
     path.write_text("\n".join(out), encoding="utf-8")
 
 
+# ---- README ----
+
+BEGIN, END = "<!-- bench:begin", "<!-- bench:end -->"
+
+
+def readme_lines(everything):
+    meta = everything["meta"]
+    yield f"{BEGIN}: made by ./run bench --readme -->"
+    yield "Instructions, warm, median; exact (QEMU `-icount`, one CPU, no mitigations):"
+    yield ""
+    yield "| | file | " + " | ".join(c[0] for c in tables.COLUMNS) + " |"
+    yield "|---|---|" + "---|" * len(tables.COLUMNS)
+    for v, name, figures in tables.costs(everything["results"]):
+        yield f"| {'**bpf-array**' if v == 'bpf-array' else v} | {name} | " + " | ".join(tables.number(f) for f in figures) + " |"
+    yield ""
+    yield "| bar | value | must | aim |"
+    yield "|---|---|---|---|"
+    for b in everything["bars"]:
+        state = "not measured" if b["ok"] is None else tables.number(b["value"]) + ("" if b["ok"] else " **missed**")
+        yield f"| {b.get('what', b['name'])} | {state} | {tables.number(b['must'])} | {tables.number(b['aim'])} |"
+    yield ""
+    yield " ".join(tables.summary(everything))
+    yield f"Commit {meta['commit'][:12]}, {meta.get('compiler', '')}; native figures: {meta['cpu']}."
+    yield END
+
+
 def write_readme(everything, path):
-    raise SystemExit("bench: --readme: no table yet")
+    """Between the markers; SystemExit if there are none."""
+    text = path.read_text(encoding="utf-8")
+    begin, end = text.find(BEGIN), text.find(END)
+    if begin < 0 or end < begin:
+        raise SystemExit(f"bench: {path.name} has no '{BEGIN} -->' and '{END}'")
+    path.write_text(text[:begin] + "\n".join(readme_lines(everything)) + text[end + len(END):], encoding="utf-8")

@@ -22,8 +22,10 @@ PROGRAMS = ["mount", "umount", "mkfs.ext4", "mkfs.xfs", "sync", "grep", "sed", "
 
 PRELUDE = r"""
 exec 2>&1
+# Where the stack and a mapping begin would be another at each boot
+echo 0 > /proc/sys/kernel/randomize_va_space
 export FAMFS_BENCH_EXACT=1
-mkdir -p /mnt/b
+mkdir -p /mnt/b /opt/famfs /run/famfs
 echo "@@kernel $(uname -r) $(uname -v)"
 make_pmem() {
 	ndctl create-namespace -f -e namespace0.0 -m fsdax -M mem > /tmp/ndctl.log 2>&1 || cat /tmp/ndctl.log
@@ -60,6 +62,8 @@ def guest_script(vm):
     number = 0
     for i, g in enumerate(vm.groups):
         lines.append(f"cat > /tmp/group{i} <<'END_OF_GROUP'")
+        if g.takes_turns():
+            lines.append(plan.WARMUP)
         if g.prepare:
             lines.append(g.prepare)
         for s in g.steps:
@@ -87,7 +91,7 @@ def quote(text):
 def make_initramfs(top, build, out, extra=()):
     """The programs of the guest with their libraries; one for all VMs with the same extra."""
     perf = build / "tests/perf"
-    words = PROGRAMS + list(extra)
+    words = PROGRAMS + [f"{build}/stage{e}:{e}" if e.startswith("/") else e for e in extra]
     words += [f"{p}:/bin/{p.name}" for p in (perf / "famfs-bench", perf / "famfs-bench-server") if p.exists()]
     words += [f"{job}:/fio/{job.name}" for job in sorted((top / "tests/perf/fio").glob("*.fio"))]
     subprocess.run([top / "tests/vm/mkrd.sh", out, *words], check=True, stderr=subprocess.DEVNULL)
