@@ -286,10 +286,9 @@ static int skel_attach(struct bpfload *b)
 	if (!link)
 		return -errno;
 	fd = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
-	if (fd >= 0)
-		bpf_link__disconnect(link);
-	else
+	if (fd < 0)
 		fd = -errno;
+	/* Closes its fd, which was the only one if there is no duplicate */
 	bpf_link__destroy(link);
 	if (fd < 0)
 		return fd;
