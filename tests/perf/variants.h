@@ -51,8 +51,9 @@ struct bench_extent {
  * @size:	bytes, as in fuse_attr
  * @chunk:	0: @ext are extents, in order, without gaps, and cover @size. Else bytes, a
  *		power of two: @ext are strips (1 to 16), dealt chunks in turn
- * @nr:		of @ext
+ *		A strip must be long enough for whole rows of chunks, the last one included
  * @ext:	kept by the caller until detach. Everything in it is a multiple of the unit
+ * @nr:		of @ext; 0: the file is not published, and the server is asked for it
  *
  * Extents that all have one length, a power of two (the last may be shorter), are
  * found by a shift where the layout knows that; others by a search.
