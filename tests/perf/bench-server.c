@@ -47,6 +47,7 @@ struct server {
 	const char *const *words;
 	size_t nr_words;
 	enum plain plain;
+	size_t drawn;			/* keep the layout of files only that --draws of these visit */
 	char *store;			/* plain: all files, one after the other */
 	uint64_t *store_at;
 	struct session *session;
@@ -316,6 +317,8 @@ static int server_make_layout(struct server *s, struct session_msg *msg)
 			return err;
 		}
 	}
+	if (s->drawn)
+		return layout_keep_drawn(l, s->drawn);
 	return s->plain ? store_make(s) : 0;
 }
 
@@ -369,13 +372,14 @@ static int server_attach(struct server *s, struct session_msg *msg)
 	return err;
 }
 
-static int server_start(struct server *s, struct session_msg *msg)
+/* Up to a mount that is attached nowhere. */
+static int server_session(struct server *s, uint32_t methods, struct session_msg *msg)
 {
 	const struct session_config config = {
 		.name = "famfs-bench-server",
 		.ops = &server_ops,
 		.userdata = s,
-		.methods = s->plain ? 0 : bench_methods(~0U),
+		.methods = methods,
 		.iomap_begin = server_iomap_begin,
 		.threads = 1,
 	};
@@ -391,6 +395,37 @@ static int server_start(struct server *s, struct session_msg *msg)
 		err = session_fsmount(s->fuse_fd, &mount, &s->mnt_fd, msg);
 	if (err == -ENOTCONN)
 		session_wait_init(s->session, msg);
+	return err;
+}
+
+static void server_session_end(struct server *s)
+{
+	if (s->mnt_fd >= 0)
+		close(s->mnt_fd);
+	if (s->session) {
+		session_stop(s->session);
+		session_wait(s->session);
+	}
+	session_free(s->session);
+	s->session = NULL;
+	if (s->fuse_fd >= 0)
+		close(s->fuse_fd);
+	s->fuse_fd = s->mnt_fd = -1;
+}
+
+static int server_start(struct server *s, struct session_msg *msg)
+{
+	uint32_t all = s->plain ? 0 : bench_methods(~0U);
+	uint32_t some = all & (FUSE_IOMAP_METHOD_UPCALL | FUSE_IOMAP_METHOD_BPF);
+	int err;
+
+	err = server_session(s, all, msg);
+	/* A kernel without static maps refuses what asks for them. */
+	if (err && all != some && strcmp(opts.variant, "static")) {
+		server_session_end(s);
+		memset(msg, 0, sizeof(*msg));
+		err = server_session(s, some, msg);
+	}
 	if (!err)
 		err = server_add_devices(s, msg);
 	if (!err)
@@ -412,16 +447,9 @@ static void server_end(struct server *s)
 {
 	if (s->mounted)
 		umount2(s->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
-	if (s->mnt_fd >= 0)
-		close(s->mnt_fd);
-	if (s->session) {
-		session_stop(s->session);
-		session_wait(s->session);
-	}
+	/* While its files can still be opened */
 	bench_variant_detach(s->variant);
-	session_free(s->session);
-	if (s->fuse_fd >= 0)
-		close(s->fuse_fd);
+	server_session_end(s);
 	for (size_t i = 0; i < s->nr_devs; i++)
 		device_close(&s->devs[i]);
 	layout_free(&s->layout);
@@ -601,6 +629,8 @@ static void usage(FILE *f)
 	      "                        NAME=extents:N:SIZE  NAME=files:N:SIZE\n"
 	      "      --unit N          log2 of the allocation unit, 12 to 21 (21)\n"
 	      "      --plain HOW       no mappings: cache or direct (FOPEN_DIRECT_IO)\n"
+	      "      --only-drawn N    only files that N draws, zipf or uniform, would visit have\n"
+	      "                        a layout; for variants that open each file beforehand\n"
 	      "      --exact           runs under qemu -icount\n"
 	      "      --fifo            server and command run as SCHED_FIFO, so that which of\n"
 	      "                        them runs does not depend on where a tick falls\n"
@@ -627,7 +657,8 @@ static int probe(const char *name)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_VARIANT = 256, OPT_DEVICE, OPT_LAYOUT, OPT_UNIT, OPT_PLAIN, OPT_EXACT, OPT_FIFO, OPT_PARAM, OPT_PROBE };
+	enum { OPT_VARIANT = 256, OPT_DEVICE, OPT_LAYOUT, OPT_UNIT, OPT_PLAIN, OPT_EXACT, OPT_FIFO,
+	       OPT_DRAWN, OPT_PARAM, OPT_PROBE };
 	static const struct option options[] = {
 		{ "variant", required_argument, NULL, OPT_VARIANT },
 		{ "device", required_argument, NULL, OPT_DEVICE },
@@ -636,6 +667,7 @@ int main(int argc, char **argv)
 		{ "plain", required_argument, NULL, OPT_PLAIN },
 		{ "exact", no_argument, NULL, OPT_EXACT },
 		{ "fifo", no_argument, NULL, OPT_FIFO },
+		{ "only-drawn", required_argument, NULL, OPT_DRAWN },
 		{ "param", required_argument, NULL, OPT_PARAM },
 		{ "probe", required_argument, NULL, OPT_PROBE },
 		{ "help", no_argument, NULL, 'h' },
@@ -676,6 +708,9 @@ int main(int argc, char **argv)
 		case OPT_FIFO:
 			if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 1 }))
 				fail("--fifo: %s", strerror(errno));
+			break;
+		case OPT_DRAWN:
+			s.drawn = (size_t)atol(optarg);
 			break;
 		case OPT_PARAM:
 			if (!strchr(optarg, '='))

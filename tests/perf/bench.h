@@ -51,7 +51,6 @@ struct bench_opts {
 	bool random;
 	bool direct;
 	bool counters;
-	bool split;
 	struct json_object *params;
 };
 
@@ -159,5 +158,6 @@ void load_kv_fill(void);
 void load_null(void);
 void load_fill(void);
 void load_make(void);
+void load_split(void);
 
 #endif /* FAMFS_PERF_BENCH_H */

@@ -260,6 +260,33 @@ void layout_name(const struct layout *l, size_t i, char ret[LAYOUT_NAME_MAX])
 		snprintf(ret, LAYOUT_NAME_MAX, "%s", g->name);
 }
 
+int layout_keep_drawn(struct layout *l, size_t draws)
+{
+	for (size_t g = 0; g < l->nr_groups; g++) {
+		struct bench_file *f = l->files + l->groups[g].first;
+		size_t nr = l->groups[g].nr;
+		uint32_t *zipf = rng_draws(1, nr, draws, DIST_ZIPF);
+		uint32_t *uniform = rng_draws(1, nr, draws, DIST_UNIFORM);
+		bool *keep = calloc(nr, sizeof(*keep));
+
+		if (!zipf || !uniform || !keep) {
+			free(zipf);
+			free(uniform);
+			free(keep);
+			return -ENOMEM;
+		}
+		for (size_t i = 0; i < draws; i++)
+			keep[zipf[i]] = keep[uniform[i]] = true;
+		for (size_t i = 0; i < nr; i++)
+			if (!keep[i])
+				f[i].nr = 0;
+		free(zipf);
+		free(uniform);
+		free(keep);
+	}
+	return 0;
+}
+
 void layout_free(struct layout *l)
 {
 	/* The extents of a group are one allocation, that of its first file. */

@@ -56,6 +56,14 @@ long layout_find(const struct layout *l, const char *name);
 /** layout_name() - the opposite */
 void layout_name(const struct layout *l, size_t i, char ret[LAYOUT_NAME_MAX]);
 
+/**
+ * layout_keep_drawn() - unpublish what nobody will visit
+ *
+ * Of numbered files, those that famfs-bench visits with --draws @draws, --seed 1 and --dist
+ * zipf or uniform keep their layout. The others are there, but have none.
+ */
+int layout_keep_drawn(struct layout *l, size_t draws);
+
 void layout_free(struct layout *l);
 
 #endif /* FAMFS_PERF_BENCH_LAYOUT_H */

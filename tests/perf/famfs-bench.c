@@ -74,6 +74,7 @@ static const struct load {
 	{ "open", load_meta, "open and close files of --dir" },
 	{ "readdir", load_meta, "read all of --dir" },
 	{ "kv", load_kv, "look keys up in an LMDB database, --file, of --count keys" },
+	{ "split", load_split, "parts of a 4 KiB fault, or of a --size 4k call; bench kernel" },
 	{ "null", load_null, "a system call that does nothing" },
 	{ "fill", load_fill, "(no figures) make --file of --bytes bytes" },
 	{ "make", load_make, "(no figures) make --count files of --size bytes in --dir" },

@@ -45,6 +45,7 @@ LOADS = {
     "meta": "stat, open, readdir",
     "kv": "LMDB, read-only, a mapping of the file",
     "fio": "fio, mmap and psync engines",
+    "split": "parts of a fault and of a call: entry, obtain, validate, the rest",
     "native": "resolves, cache lines and a full log on this machine's own CPU",
 }
 STRIPS = (1, 2, 3, 6, 16)
@@ -61,8 +62,11 @@ FAMFS = ("/usr/sbin/mkfs.famfs", "/usr/sbin/mount.famfs", "/usr/bin/famfs",
 WARMUP_FILE = "warmup=simple:16777216"
 WARMUP = f"famfs-bench read -f {MNT}/warmup -s 4k -p 4 > /dev/null"
 
-# These open every file before they begin: not for a million.
-PER_FILE = ("bpf-inode",)
+# These keep something at each inode, so every file is opened before they begin. Of a million
+# it is those that will be visited; as V10, which gets its metadata when a file is opened.
+PER_FILE = ("c", "c+v", "static", "bpf-blob", "bpf-inode")
+PER_FILE_MAX = 100000
+# A program per file takes 0.3 million instructions and some KiB
 FILES_MAX = {"bpf-inode": 1000}
 
 
@@ -88,6 +92,7 @@ class Group:
     steps: list
     layout: list = dataclasses.field(default_factory=list)   # of the server
     unit: int = 21
+    drawn: int = 0
     plain: str = ""
     setup: str = ""                             # of an anchor
     teardown: str = ""
@@ -102,6 +107,8 @@ class Group:
         # Where two processes take turns, a tick must not choose between them
         if self.takes_turns():
             words.append("--fifo")
+        if self.drawn:
+            words += ["--only-drawn", str(self.drawn)]
         if self.plain:
             words += ["--plain", self.plain, "--variant", self.variant]
         else:
@@ -203,6 +210,15 @@ def chunk_loads():
     return layout, steps
 
 
+def split_loads(scale=1):
+    """Stamps cost, so these files are not those of other loads."""
+    steps = []
+    for file, params in (("y", {"layout": "simple"}), ("z", {"layout": "strips", "strips": 6, "chunk": 2 * MIB})):
+        for words in ("", "-w", "-s 4k", "-s 4k -w") if scale == 1 else ("",):
+            steps.append(Step("split", f"split -f {MNT}/{file} -b {16 * MIB // scale} {words}", params))
+    return ["y=simple:16m", "z=strips:6:2m:96m"], steps
+
+
 def extent_group(variant):
     """unit 4 KiB: pieces of 4 to 12 KiB, 16 MiB of them looked at, or all."""
     layout, steps = [], []
@@ -222,7 +238,8 @@ def file_groups(variant, counts):
             continue
         steps = [Step("files", f"files -d {MNT} -c {n} -n {DRAWS} --dist {dist}")
                  for dist in ("zipf", "uniform")]
-        groups.append(Group(variant, steps, [f"f=files:{n}:4k"], unit=12))
+        groups.append(Group(variant, steps, [f"f=files:{n}:4k"], unit=12,
+                            drawn=DRAWS if variant in PER_FILE and n > PER_FILE_MAX else 0))
     return groups
 
 
@@ -236,6 +253,8 @@ def mapped_group(variant, scale=1):
     files, steps = simple_file_loads(scale)
     layout = [f"{name}=simple:{size}" for name, size in files]
     a, b = strip_loads(scale)
+    layout, steps = layout + a, steps + b
+    a, b = split_loads(scale)
     layout, steps = layout + a, steps + b
     if scale == 1:
         a, b = chunk_loads()
