@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <libdeflate.h>
 #include <uuid/uuid.h>
-#include <zlib.h>
 
 #include "media_i.h"
 
@@ -232,7 +232,7 @@ void famfs_media_init_meta(struct famfs_media *m, const char *name, int super_fd
 
 uint64_t famfs_crc32(const void *buf, size_t len)
 {
-	return crc32_z(0, buf, len);
+	return libdeflate_crc32(0, buf, len);
 }
 
 uint32_t famfs_generation(const uint8_t uuid[FAMFS_UUID_LEN])

@@ -103,7 +103,10 @@ static void *slotmap_alloc_table(size_t count, size_t size)
 	void *table = mmap(NULL, count * size, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return table == MAP_FAILED ? NULL : table;
+	if (table == MAP_FAILED)
+		return NULL;
+	madvise(table, count * size, MADV_HUGEPAGE);
+	return table;
 }
 
 static void slotmap_free_table(void *table, size_t count, size_t size)
