@@ -6,6 +6,7 @@
  */
 #include "bpfload.h"
 
+#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -176,8 +177,20 @@ static int bpfload_print(enum libbpf_print_level level, const char *fmt, va_list
 	return be_verbose ? vfprintf(stderr, fmt, ap) : 0;
 }
 
+/* Without a capability libbpf stumbles somewhere, over BTF for example. */
+static bool bpfload_may_load(void)
+{
+	if (capng_get_caps_process())
+		return true;
+	return capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN) ||
+	       (capng_have_capability(CAPNG_EFFECTIVE, CAP_BPF) &&
+		capng_have_capability(CAPNG_EFFECTIVE, CAP_PERFMON));
+}
+
 static int bpfload_load_failed(int err, char *msg)
 {
+	if (err != -ENOSYS && !bpfload_may_load())
+		err = -EPERM;
 	switch (err) {
 	case -ENOENT:
 	case -ESRCH:
