@@ -12,7 +12,8 @@
  *	both	listen, say ready, drop privileges, serve
  *
  * Exit status: 0 the connection ended and nothing is left behind; 1 otherwise, then
- * whoever holds the fds starts the next one, unless it never was ready.
+ * whoever holds the fds starts the next one; 3 if it never was ready: then there is
+ * nothing to be restarted (RestartPreventExitStatus= of the unit).
  */
 #include "worker.h"
 
@@ -26,6 +27,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -37,6 +39,8 @@
 /* The log is looked at less often when nothing was found in it for a while. */
 #define IDLE_AFTER_MS	10000
 #define IDLE_POLL_MS	1000
+/* How long a stopped unit waits for open files. */
+#define STOP_WAIT_MS	10000
 
 /* ---- privileges ---- */
 
@@ -401,6 +405,7 @@ static int first_load(struct worker *w, struct session_msg *msg)
 	memcpy(w->state->uuid, v->fs->super.uuid, FAMFS_UUID_LEN);
 	w->state->log_len = v->fs->super.log_len;
 	w->state->alloc_unit = v->fs->super.alloc_unit;
+	w->state->nr_slots = v->fs->header.slots;
 	find_role(w);
 
 	err = ctl_lock(w, msg);
@@ -453,76 +458,119 @@ static int first_start(struct worker *w, struct session_msg *msg)
 	return err;
 }
 
+/*
+ * Nobody sees the file system any more, though files may be open. What we have open
+ * of it is in the way of its end.
+ */
+static void let_go(struct worker *w)
+{
+	view_go_blind(&w->view);
+	w->mnt_fd = -1;
+	hold_drop("super");
+	hold_drop("log");
+	hold_drop("mnt");
+}
+
 /* ---- starting again ---- */
 
-static int adopt_map(struct worker *w, struct session_msg *msg)
+/* What answers our reads of the log: the pinned program, or our threads. */
+static int adopt_map(struct worker *w, bool *ret_broken, struct session_msg *msg)
 {
 	struct view *v = &w->view;
-	const struct famfs_fs *fs = v->fs;
 	struct slotmap_config config = {
-		.generation = famfs_generation(fs->super.uuid),
-		.alloc_unit = fs->super.alloc_unit,
-		.nr_slots = fs->header.slots,
-		.nr_played = fs->played,
+		.generation = famfs_generation(w->state->uuid),
+		.alloc_unit = w->state->alloc_unit,
+		.nr_slots = w->state->nr_slots,
 	};
+	int err;
+
+	v->generation = config.generation;
+	if (w->params.mode == MODE_BPF) {
+		err = slotmap_adopt(&config, w->state->uuid, &v->map, msg->text);
+		*ret_broken = err == -EUCLEAN;
+		return *ret_broken ? 0 : err;
+	}
+	err = boot_map(w, msg);
+	if (!err)
+		err = publish_boot(w, FAMFS_NODEID_LOG, FAMFS_LOG_OFFSET, w->state->log_len, msg);
+	session_hold(w->session);
+	return err ? err : session_start(w->session, msg);
+}
+
+/*
+ * A whole map says just what the log says, and gets what came since. What it says
+ * otherwise was not written by us: -ESTALE. One that is not whole was left by
+ * somebody who died while he replaced it.
+ */
+static int adopt_fill(struct worker *w, bool broken, struct session_msg *msg)
+{
+	struct view *v = &w->view;
 	uint64_t skipped, bad = 0;
 	int err;
 
 	if (w->params.mode != MODE_BPF)
 		return swap_map(w, NULL, msg);
-
-	err = slotmap_adopt(&config, w->state->uuid, &v->map, msg->text);
-	if (!err) {
-		/* Says just what the log says, and gets what came since. */
-		err = slotmap_fill(v->map, fs->ns, fs->played, &v->devs, &skipped, &bad);
-		if (!err)
-			return 0;
-		session_say(msg, "nodeid %llu: %s", (unsigned long long)bad, strerror(-err));
+	if (broken) {
+		daemon_log(LOG_WARNING, "making a new slot map: %s", msg->text);
+		err = swap_map(w, w->state->uuid, msg);
+		return err ? err : slotmap_pin(v->map, w->state->uuid, msg->text);
 	}
-	if (err != -EUCLEAN && err != -ENOSPC)
-		return err;
-	daemon_log(LOG_WARNING, "pinned slot map is not what the log says (%s); making a new one",
-		   msg->text);
-	err = swap_map(w, w->state->uuid, msg);
-	return err ? err : slotmap_pin(v->map, w->state->uuid, msg->text);
+	err = slotmap_fill(v->map, v->fs->ns, v->fs->played, &v->devs, &skipped, &bad);
+	if (!err)
+		return 0;
+	session_say(msg, "%s: the log is not what it was: nodeid %llu: %s", w->params.dev_path[0],
+		    (unsigned long long)bad, strerror(-err));
+	return err == -EUCLEAN || err == -ERANGE ? -ESTALE : err;
 }
 
-/* The kernel's answers to our reads come from the pinned program, or from our threads. */
 static int adopt_load(struct worker *w, struct session_msg *msg)
 {
 	struct view *v = &w->view;
+	bool broken = false;
 	int err;
 
 	v->boot_log_len = w->state->log_len;
-	if (w->params.mode == MODE_UPCALL) {
-		v->generation = famfs_generation(w->state->uuid);
-		err = boot_map(w, msg);
-		if (!err)
-			err = publish_boot(w, FAMFS_NODEID_LOG, FAMFS_LOG_OFFSET, w->state->log_len,
-					   msg);
-		session_hold(w->session);
-		if (!err)
-			err = session_start(w->session, msg);
-		if (err)
-			return err;
-	}
-	err = view_load(v, msg);
+	err = adopt_map(w, &broken, msg);
 	if (err)
 		return err;
-	famfs_ns_set_master(v->fs->ns, w->state->master);
-	return adopt_map(w, msg);
+	if (w->state->dead) {
+		session_say(msg, "%s was made anew before", w->params.dev_path[0]);
+		err = -ESTALE;
+	}
+	if (!err)
+		err = view_load(v, msg);
+	if (!err) {
+		famfs_ns_set_master(v->fs->ns, w->state->master);
+		err = adopt_fill(w, broken, msg);
+	}
+	if (!err)
+		return view_go_live(v, msg);
+	if (err != -ESTALE)
+		return err;
+	view_adopt_dead(v, msg->text);
+	return 0;
 }
 
 /*
- * Another file system is on the device, or nothing is mounted any more and only open
- * files are left. There is nothing to be read; mapped files go on without us.
+ * Nothing is mounted any more and only open files are left. There is nothing to be
+ * read; mapped files go on without us.
  */
-static int adopt_orphan(struct worker *w, const char *why)
+static int adopt_orphan(struct worker *w)
 {
-	daemon_log(LOG_NOTICE, "%s; serving nothing but the end of the connection", why);
+	daemon_log(LOG_NOTICE, "unmounted, files are still open: serving nothing but the end of "
+			       "the connection");
 	atomic_store(&w->view.phase, VIEW_DEAD);
 	w->view.blind = true;
 	return 0;
+}
+
+/* Was it unmounted while there was no worker? */
+static bool is_unmounted(struct worker *w)
+{
+	struct hold_mounts mounts;
+
+	return w->attached && !hold_find_mounts((dev_t)w->state->sb, false, &mounts) &&
+	       !mounts.count;
 }
 
 static int adopt_start(struct worker *w, struct session_msg *msg)
@@ -533,6 +581,11 @@ static int adopt_start(struct worker *w, struct session_msg *msg)
 	err = worker_state_map(hold_get("state"), &w->state, msg);
 	if (err)
 		return err;
+	if (!w->state->ready) {
+		session_say(msg, "the first worker of this mount ended before it was ready");
+		w->first = true;
+		return -ESTALE;
+	}
 	w->state->starts++;
 	v->state = w->state;
 	v->devs.count = w->state->ndevs;
@@ -548,19 +601,17 @@ static int adopt_start(struct worker *w, struct session_msg *msg)
 	err = make_session(w, &w->state->init, msg);
 	if (err)
 		return err;
+	if (is_unmounted(w))
+		let_go(w);
 	if (v->super_fd < 0 || v->log_fd < 0)
-		err = adopt_orphan(w, "unmounted, files are still open");
-	else if (w->state->dead)
-		err = adopt_orphan(w, "the file system was made anew");
+		err = adopt_orphan(w);
 	else
 		err = adopt_load(w, msg);
-	if (!err && atomic_load(&v->phase) != VIEW_DEAD)
-		err = view_go_live(v, msg);
 	if (err)
 		return err;
 
 	/* The predecessor was reaped: what it read and did not answer comes again. */
-	if (w->params.mode == MODE_UPCALL && v->fs) {
+	if (w->params.mode == MODE_UPCALL && v->super_fd >= 0) {
 		session_release(w->session);
 		return 0;
 	}
@@ -582,19 +633,6 @@ static void *wait_thread(void *arg)
 	if (write(w->wake_fd, &one, sizeof(one)) < 0)
 		daemon_log(LOG_ERR, "cannot wake the main loop: %s", strerror(errno));
 	return NULL;
-}
-
-/*
- * Nobody sees the file system any more, though files may be open. What we have open
- * of it is in the way of its end.
- */
-static void let_go(struct worker *w)
-{
-	view_go_blind(&w->view);
-	w->mnt_fd = -1;
-	hold_drop("super");
-	hold_drop("log");
-	hold_drop("mnt");
 }
 
 static void look_at_mounts(struct worker *w)
@@ -629,6 +667,7 @@ static void look_at_setup(struct worker *w)
 		let_go(w);
 }
 
+/* Return: true if it is time to end, whatever is open. */
 static bool look_at_signals(struct worker *w)
 {
 	struct signalfd_siginfo info;
@@ -636,10 +675,13 @@ static bool look_at_signals(struct worker *w)
 	while (read(w->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
 			continue;
-		if (w->signals++)
+		/* systemd has unmounted before, or is about to power off. */
+		if (w->signals++ || (w->instance && info.ssi_pid == 1))
 			return true;
-		daemon_log(LOG_NOTICE, "signal %u: unmounting", info.ssi_signo);
-		hold_stopping();
+		daemon_log(LOG_NOTICE, "signal %u: %s", info.ssi_signo,
+			   w->instance ? "use systemctl stop, or send it twice" : "unmounting");
+		if (!w->instance)
+			hold_stopping();
 	}
 	return false;
 }
@@ -687,6 +729,7 @@ static void serve(struct worker *w)
 static int open_fds(struct worker *w, struct session_msg *msg)
 {
 	sigset_t set;
+	int err;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -698,8 +741,9 @@ static int open_fds(struct worker *w, struct session_msg *msg)
 	w->mountinfo_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	if (w->signal_fd >= 0 && w->wake_fd >= 0 && w->mountinfo_fd >= 0)
 		return 0;
-	session_say(msg, "cannot open what every worker needs: %s", strerror(errno));
-	return -errno;
+	err = -errno;
+	session_say(msg, "cannot open what every worker needs: %s", strerror(-err));
+	return err;
 }
 
 static int announce(struct worker *w, struct session_msg *msg)
@@ -710,31 +754,31 @@ static int announce(struct worker *w, struct session_msg *msg)
 	uuid_unparse_lower(w->state->uuid, uuid);
 	snprintf(status, sizeof(status), "serving %s, file system %s", w->params.dev_path[0], uuid);
 	err = hold_superblock((dev_t)w->state->sb);
-	if (!err)
+	if (!err) {
+		w->state->ready = 1;
 		err = hold_ready(status);
+	}
 	if (err) {
 		session_say(msg, "the holder does not listen: %s", strerror(-err));
 		return err;
 	}
 	daemon_log(LOG_INFO, "%s (%s, %s, start %u)", status, mount_mode_names[w->params.mode],
 		   w->state->master ? "master" : "client", w->state->starts);
-	if (w->setup >= 0 && setup_send(w->setup, SETUP_READY, 0, NULL, -1)) {
-		session_say(msg, "mount.famfs is gone");
-		return -ENOTCONN;
-	}
+	/* If it is gone, the main loop sees that and ends as after an umount. */
+	if (w->setup >= 0)
+		setup_send(w->setup, SETUP_READY, 0, NULL, -1);
 	return 0;
 }
 
 static int start(struct worker *w, struct session_msg *msg)
 {
-	bool again = hold_get("state") >= 0;
 	int err;
 
 	err = open_fds(w, msg);
 	if (!err)
 		err = view_init(&w->view, &w->params, NULL, w->wake_fd);
 	if (!err)
-		err = again ? adopt_start(w, msg) : first_start(w, msg);
+		err = w->first ? first_start(w, msg) : adopt_start(w, msg);
 	if (!err)
 		err = ctl_listen(w, msg);
 	if (err)
@@ -754,6 +798,13 @@ static int take_fds(struct worker *w, struct session_msg *msg)
 	int err;
 
 	err = hold_listen();
+	if (err < 0)
+		return err;
+	w->first = hold_get("state") < 0;
+	if (w->instance && !err)
+		err = hold_fetch(w->instance, msg);
+	else if (w->instance && w->first)
+		err = -ESTALE;		/* the first worker died at once */
 	if (err < 0)
 		return err;
 	w->fuse_fd = hold_get("fuse");
@@ -794,23 +845,75 @@ static int run_mount(int argc, char **argv)
 	return 2;
 }
 
-int main(int argc, char **argv)
+static int usage(FILE *f)
 {
-	static struct worker w;
+	fprintf(f, "usage: famfs-bpfd -f DEVICE DIR [-o OPTIONS]\n"
+		   "Mount in the foreground, as mount.famfs does in the background. Without\n"
+		   "arguments it takes fds from famfs-holder; with --instance=NAME or\n"
+		   "--stop=NAME it is part of famfs-bpfd@NAME.service.\n");
+	return f == stdout ? 0 : 1;
+}
+
+/*
+ * ExecStop= of the unit, which also runs when the worker was killed and is about to be
+ * replaced: then there is no MAINPID. Files that are still open have a while to be closed;
+ * then the manager's SIGTERM ends the worker.
+ */
+static int stop_unit(const char *instance)
+{
+	const char *main_pid = getenv("MAINPID");
+	struct pollfd pfd = { .events = POLLIN };
+	struct hold_mounts mounts;
+	dev_t sb;
+	int err;
+
+	if (!main_pid)
+		return 0;
+	err = ctl_find_instance(instance, &sb);
+	if (!err)
+		err = hold_find_mounts(sb, true, &mounts);
+	if (err) {
+		daemon_log(LOG_ERR, "stop: cannot find the mounts of %s: %s", instance,
+			   strerror(-err));
+		return 1;
+	}
+	daemon_log(LOG_NOTICE, "stop: unmounted %u mount(s)", mounts.count);
+	pfd.fd = pidfd_open((pid_t)strtol(main_pid, NULL, 10), 0);
+	if (pfd.fd < 0)
+		return 0;		/* that was all it waited for */
+	poll(&pfd, 1, STOP_WAIT_MS);
+	return 0;
+}
+
+static int run(struct worker *w)
+{
 	struct session_msg msg = { 0 };
 	int err;
 
-	if (argc > 1 && !strcmp(argv[1], "-f"))
-		return run_mount(argc - 2, argv + 2);
-	if (argc > 1) {
-		fprintf(stderr,
-			"usage: famfs-bpfd -f DEVICE DIR [-o OPTIONS]\n"
-			"Mount in the foreground, as mount.famfs does in the background. Without\n"
-			"arguments it takes fds from famfs-holder or a service manager.\n");
-		return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 1;
+	err = take_fds(w, &msg);
+	if (!err)
+		err = start(w, &msg);
+	if (err) {
+		daemon_log(LOG_ERR, "cannot serve: %s", msg.text[0] ? msg.text : strerror(-err));
+		/* A successor may do better; a first start leaves nothing. */
+		if (!w->first)
+			return HOLD_EXIT_AGAIN;
+		if (w->setup >= 0)
+			setup_send(w->setup, SETUP_FAILED, err, msg.text, -1);
+		clean_up(w);
+		return HOLD_EXIT_NEVER;
 	}
 
-	w = (struct worker){
+	serve(w);
+	daemon_log(LOG_INFO, "the end: %s",
+		   atomic_load(&w->session_ended) ? "unmounted or aborted" : "told to stop");
+	clean_up(w);
+	return HOLD_EXIT_ENDED;
+}
+
+int main(int argc, char **argv)
+{
+	static struct worker w = {
 		.fuse_fd = -1,
 		.setup = -1,
 		.mnt_fd = -1,
@@ -820,23 +923,15 @@ int main(int argc, char **argv)
 		.ctl_fd = -1,
 		.lock_fd = -1,
 	};
-	daemon_log_open("famfs-bpfd", false);
-	err = take_fds(&w, &msg);
-	if (!err)
-		err = start(&w, &msg);
-	if (err) {
-		daemon_log(LOG_ERR, "cannot serve: %s", msg.text[0] ? msg.text : strerror(-err));
-		if (w.setup >= 0)
-			setup_send(w.setup, SETUP_FAILED, err, msg.text, -1);
-		/* A successor may do better; a first start leaves nothing. */
-		if (w.setup >= 0)
-			clean_up(&w);
-		return 1;
-	}
 
-	serve(&w);
-	daemon_log(LOG_INFO, "the end: %s",
-		   w.signals > 1 ? "told to stop twice" : "unmounted or aborted");
-	clean_up(&w);
-	return 0;
+	if (argc > 1 && !strcmp(argv[1], "-f"))
+		return run_mount(argc - 2, argv + 2);
+	daemon_log_open("famfs-bpfd", false);
+	if (argc == 2 && !strncmp(argv[1], "--stop=", 7))
+		return stop_unit(argv[1] + 7);
+	if (argc == 2 && !strncmp(argv[1], "--instance=", 11))
+		w.instance = argv[1] + 11;
+	else if (argc > 1)
+		return usage(argc == 2 && !strcmp(argv[1], "--help") ? stdout : stderr);
+	return run(&w);
 }

@@ -68,11 +68,14 @@ static int map_log(struct view *v, struct session_msg *msg)
 
 static int check(const struct view *v, struct session_msg *msg)
 {
-	if (atomic_load(&v->phase) != VIEW_LIVE) {
-		session_say(msg, "the file system was made anew: unmount it");
+	if (v->state->dead) {
+		session_say(msg,
+			    "Input/output error: another file system was made on %s; unmount "
+			    "this one",
+			    v->params->dev_path[0]);
 		return -EIO;
 	}
-	if (v->blind) {
+	if (v->blind || atomic_load(&v->phase) != VIEW_LIVE) {
 		session_say(msg, "the file system is being unmounted");
 		return -ENOTCONN;
 	}

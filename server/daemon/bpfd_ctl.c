@@ -6,15 +6,18 @@
  */
 #include "worker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
@@ -23,6 +26,9 @@
 
 #define CTL_CONNECTIONS_MAX	16
 #define CTL_LOCK		"lock"
+/* How long a predecessor may take to end. */
+#define CTL_LOCK_MS		5000
+#define CTL_LOCK_STEP_MS	20
 
 static atomic_uint ctl_connections;
 
@@ -48,7 +54,12 @@ static int ctl_append(struct worker *w, struct famfs_entry *entry,
 	if (err)
 		return err;
 	err = hold_find_mounts((dev_t)w->state->sb, false, &mounts);
-	if (!err && !mounts.writable) {
+	if (err) {
+		session_say(msg, "cannot read the mount table: %s", strerror(-err));
+		return err;
+	}
+	/* Without a mount view_append() knows better why. */
+	if (mounts.count && !mounts.writable) {
 		session_say(msg, "the file system is mounted read-only");
 		return -EROFS;
 	}
@@ -227,14 +238,16 @@ static void add_fs(struct json_object *o, struct view *v)
 
 static int ctl_op_status(struct worker *w, char *text, size_t size)
 {
-	static const char *const phases[] = { "boot", "live", "dead" };
+	/* Without "dead" in the state it is a successor after the last umount. */
+	static const char *const phases[] = { "boot", "live", "orphan" };
 	struct json_object *o = json_object_new_object();
 	struct hold_mounts mounts = { 0 };
 	char uuid[37];
+	int n;
 
 	uuid_unparse_lower(w->state->uuid, uuid);
 	add_string(o, "uuid", uuid);
-	add_string(o, "state", phases[atomic_load(&w->view.phase)]);
+	add_string(o, "state", w->state->dead ? "dead" : phases[atomic_load(&w->view.phase)]);
 	add_string(o, "mode", mount_mode_names[w->params.mode]);
 	add_string(o, "role", w->state->master ? "master" : "client");
 	hold_find_mounts((dev_t)w->state->sb, false, &mounts);
@@ -244,6 +257,7 @@ static int ctl_op_status(struct worker *w, char *text, size_t size)
 	add_u64(o, "pid", (uint64_t)getpid());
 	add_u64(o, "starts", w->state->starts);
 	add_string(o, "restart", "yes");
+	add_string(o, "manager", w->instance ? "systemd" : "holder");
 	add_u64(o, "poll_ms", w->poll_ms);
 	add_capabilities(o);
 	add_negotiated(o, w);
@@ -251,10 +265,15 @@ static int ctl_op_status(struct worker *w, char *text, size_t size)
 	add_fs(o, &w->view);
 	add_devices(o, w);
 
-	snprintf(text, size, "%s",
-		 json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-							   JSON_C_TO_STRING_NOSLASHESCAPE));
+	n = snprintf(text, size, "%s",
+		     json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+							       JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
+	/* Half of it would be no JSON. */
+	if (n < 0 || (size_t)n >= size || (size_t)n > CTL_RECORD_MAX - sizeof(struct ctl_reply)) {
+		snprintf(text, size, "status is %d bytes long, a reply is shorter", n);
+		return -EMSGSIZE;
+	}
 	return 0;
 }
 
@@ -312,26 +331,21 @@ static void *ctl_thread(void *arg)
 	return NULL;
 }
 
-static int ctl_check_peer(int fd)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return -errno;
-	return cred.uid ? -EPERM : 0;
-}
-
 static void ctl_accept(struct worker *w)
 {
+	static const struct timespec pause = { .tv_nsec = 100000000L };
 	struct ctl_connection *c;
 	pthread_t thread;
 	int fd;
 
 	fd = accept4(w->ctl_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		/* Out of fds, say: the one that waits makes the next call return, too. */
+		if (errno != EINTR && errno != ECONNABORTED)
+			nanosleep(&pause, NULL);
 		return;
-	if (ctl_check_peer(fd)) {
+	}
+	if (ctl_limit(fd) || setup_check_peer(fd)) {
 		ctl_reply(fd, 0, -EPERM, 0, "only root may ask");
 		close(fd);
 		return;
@@ -363,41 +377,139 @@ static void *ctl_accept_thread(void *arg)
 
 /* ---- run directory ---- */
 
-int ctl_lock(struct worker *w, struct session_msg *msg)
+/*
+ * Lock the file of that name. Who had it before may be about to remove it: then it is
+ * not the one that others would lock.
+ */
+static int lock_file(const char *path, int *ret_fd)
 {
-	char dir[108], path[128];
-	int err, fd;
+	struct stat by_fd, by_name;
+	int fd, err;
 
-	if (mkdir(CTL_RUN_DIR, 0755) && errno != EEXIST)
-		goto failed;
-	ctl_path(w->state->uuid, NULL, dir, sizeof(dir));
-	if (mkdir(dir, 0755) && errno != EEXIST)
-		goto failed;
-	w->made_run_dir = true;
-	ctl_path(w->state->uuid, CTL_LOCK, path, sizeof(path));
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		goto failed;
-	/* Held through the holder's duplicate for as long as the connection is. */
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		err = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		w->made_run_dir = false;
+		return -errno;
+	err = flock(fd, LOCK_EX | LOCK_NB) ? -errno : 0;
+	if (!err && (fstat(fd, &by_fd) || stat(path, &by_name) || by_fd.st_ino != by_name.st_ino ||
+		     by_fd.st_dev != by_name.st_dev))
+		err = -ESTALE;
+	if (err)
 		close(fd);
+	else
+		*ret_fd = fd;
+	return err;
+}
+
+static int try_lock(struct worker *w, const char *dir, const char *path)
+{
+	if (mkdir(CTL_RUN_DIR, 0755) && errno != EEXIST)
+		return -errno;
+	if (mkdir(dir, 0755) && errno != EEXIST)
+		return -errno;
+	return lock_file(path, &w->lock_fd);
+}
+
+/* A mount may follow an umount at once, while the last worker still cleans up. */
+int ctl_lock(struct worker *w, struct session_msg *msg)
+{
+	const struct timespec pause = { .tv_nsec = CTL_LOCK_STEP_MS * 1000000L };
+	char dir[108], path[128];
+	int err;
+
+	ctl_path(w->state->uuid, NULL, dir, sizeof(dir));
+	ctl_path(w->state->uuid, CTL_LOCK, path, sizeof(path));
+	for (int ms = 0; ms < CTL_LOCK_MS; ms += CTL_LOCK_STEP_MS) {
+		err = try_lock(w, dir, path);
+		if (err != -EWOULDBLOCK && err != -ESTALE && err != -ENOENT)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (err == -EWOULDBLOCK) {
 		session_say(msg,
 			    "Device or resource busy: a file system with this uuid is "
 			    "mounted already (%s is locked)",
 			    path);
+		return -EBUSY;
+	}
+	if (err) {
+		session_say(msg, "cannot make and lock %s: %s", path, strerror(-err));
 		return err;
 	}
-	w->lock_fd = fd;
-	err = hold_store("lock", fd);
+	w->made_run_dir = true;
+	/* Held through the holder's duplicate for as long as the connection is. */
+	err = hold_store("lock", w->lock_fd);
 	if (err)
 		session_say(msg, "cannot store the lock: %s", strerror(-err));
 	return err;
+}
 
-failed:
-	err = -errno;
-	session_say(msg, "cannot make the run directory below %s: %s", CTL_RUN_DIR, strerror(-err));
+/* The directory that a link in the run directory leads to: text of a uuid. */
+static bool read_link(int dir_fd, const char *name, char uuid[37])
+{
+	char target[40];
+	ssize_t n = readlinkat(dir_fd, name, target, sizeof(target));
+
+	if (n != 36)
+		return false;
+	memcpy(uuid, target, 36);
+	uuid[36] = '\0';
+	return true;
+}
+
+/* Links to our directory, also those of a predecessor that was killed. */
+static void remove_links(const char *uuid)
+{
+	DIR *dir = opendir(CTL_RUN_DIR);
+	struct dirent *d;
+	char target[37];
+
+	while (dir && (d = readdir(dir)))
+		if (read_link(dirfd(dir), d->d_name, target) && !strcmp(target, uuid))
+			unlinkat(dirfd(dir), d->d_name, 0);
+	if (dir)
+		closedir(dir);
+}
+
+int ctl_find_instance(const char *instance, dev_t *ret_sb)
+{
+	char want[37], target[37];
+	unsigned int maj, min;
+	int err = -ENOENT;
+	struct dirent *d;
+	DIR *dir;
+
+	dir = strchr(instance, '/') ? NULL : opendir(CTL_RUN_DIR);
+	if (!dir)
+		return err;
+	if (read_link(dirfd(dir), instance, want))
+		while (err && (d = readdir(dir)))
+			if (sscanf(d->d_name, "%u:%u", &maj, &min) == 2 &&
+			    read_link(dirfd(dir), d->d_name, target) && !strcmp(target, want)) {
+				*ret_sb = makedev(maj, min);
+				err = 0;
+			}
+	closedir(dir);
+	return err;
+}
+
+static int make_link(struct worker *w, struct session_msg *msg)
+{
+	char path[PATH_MAX], uuid[37];
+	int err = ctl_link_path((dev_t)w->state->sb, NULL, path, sizeof(path));
+
+	if (err)
+		return err;
+	uuid_unparse_lower(w->state->uuid, uuid);
+	remove_links(uuid);
+	unlink(path);		/* of a mount that had this number before us */
+	err = symlink(uuid, path) ? -errno : 0;
+	if (!err && w->instance) {
+		snprintf(path, sizeof(path), "%s/%s", CTL_RUN_DIR, w->instance);
+		unlink(path);
+		err = symlink(uuid, path) ? -errno : 0;
+	}
+	if (err)
+		session_say(msg, "cannot make the link %s: %s", path, strerror(-err));
 	return err;
 }
 
@@ -417,9 +529,11 @@ int ctl_listen(struct worker *w, struct session_msg *msg)
 	    listen(w->ctl_fd, 16))
 		err = -errno;
 	umask(mask);
-	if (err)
+	if (err) {
 		session_say(msg, "cannot listen on %s: %s", addr.sun_path, strerror(-err));
-	return err;
+		return err;
+	}
+	return make_link(w, msg);
 }
 
 int ctl_start(struct worker *w, struct session_msg *msg)
@@ -438,12 +552,14 @@ int ctl_start(struct worker *w, struct session_msg *msg)
 void ctl_close(struct worker *w)
 {
 	static const char *const names[] = { CTL_SOCKET, CTL_LOCK };
-	char path[128];
+	char path[128], uuid[37];
 
 	if (!w->made_run_dir)
 		return;
 	/* No append is to be cut in the middle; none begins after this. */
 	pthread_mutex_lock(&w->view.writer);
+	uuid_unparse_lower(w->state->uuid, uuid);
+	remove_links(uuid);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!ctl_path(w->state->uuid, names[i], path, sizeof(path)))
 			unlink(path);

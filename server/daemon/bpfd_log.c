@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <uuid/uuid.h>
 
 #define ENTRY_SIZE	sizeof(struct famfs_media_entry)
 /* Entries that are played in one go; bounds the memory of a snapshot (2 MiB). */
@@ -95,6 +96,26 @@ static void view_report(void *ctx, const struct famfs_error *err)
 		   famfs_error_text(err, text, sizeof(text)));
 }
 
+/* A successor: is what was loaded, or could not be, still what is mounted? */
+static int check_loaded(struct view *v, int err, const struct famfs_error *fe,
+			struct session_msg *msg)
+{
+	char uuid[37];
+
+	if (!v->state->ready)
+		return err;
+	if (!err && memcmp(v->fs->super.uuid, v->state->uuid, FAMFS_UUID_LEN)) {
+		uuid_unparse_lower(v->fs->super.uuid, uuid);
+		session_say(msg, "%s: holds another file system, %s", v->params->dev_path[0], uuid);
+		famfs_fs_free(v->fs);
+		v->fs = NULL;
+		return -ESTALE;
+	}
+	/* A superblock that is none any more is not the one that was mounted. */
+	return err && err != -EIO && err != -ENOMEM && fe->object == FAMFS_OBJ_SUPER ? -ESTALE
+										     : err;
+}
+
 int view_load(struct view *v, struct session_msg *msg)
 {
 	unsigned int flags = FAMFS_OPEN_ALLOC;
@@ -114,8 +135,10 @@ int view_load(struct view *v, struct session_msg *msg)
 					    err != -ENOMEM
 				    ? "; -o ro,recover mounts what comes before it"
 				    : "");
-		return err;
 	}
+	err = check_loaded(v, err, &fe, msg);
+	if (err)
+		return err;
 	if (v->fs->recovered)
 		daemon_log(LOG_WARNING, "log: mounted up to a bad entry, read-only: %s",
 			   famfs_error_text(&v->fs->recovered_err, text, sizeof(text)));
@@ -399,7 +422,8 @@ int view_refresh(struct view *v, bool handler)
 
 static void notify_all(struct view *v, struct session *s)
 {
-	uint64_t n = v->fs ? v->fs->played : 0;
+	/* All that there can be: a successor does not know how many its predecessor had. */
+	uint64_t n = v->state->nr_slots;
 
 	for (uint64_t i = 0; i < n; i++)
 		session_inval_inode(s, i + FAMFS_NODEID_FIRST);

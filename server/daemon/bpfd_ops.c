@@ -348,6 +348,9 @@ int worker_iomap_begin(void *userdata, uint64_t nodeid, const struct fuse_iomap_
 {
 	struct worker *w = userdata;
 
+	/* A successor that has no log to read, see adopt_orphan(). */
+	if (!w->view.map)
+		return -EIO;
 	return slotmap_resolve(w->view.map, nodeid, in->generation, in->pos, out);
 }
 

@@ -139,6 +139,17 @@ void view_die(struct view *v, const char *why)
 	daemon_log(LOG_ERR, "file system is dead, unmount it: %s", why);
 }
 
+void view_adopt_dead(struct view *v, const char *why)
+{
+	v->blind = true;
+	v->state->dead = 1;
+	if (v->map)
+		slotmap_kill(v->map);
+	atomic_store(&v->phase, VIEW_DEAD);
+	atomic_store(&v->kill_pending, true);
+	daemon_log(LOG_ERR, "file system is dead, unmount it: %s", why);
+}
+
 int view_go_live(struct view *v, struct session_msg *msg)
 {
 	int err;
@@ -154,10 +165,6 @@ int view_go_live(struct view *v, struct session_msg *msg)
 	memset(v->nokeep, 0xff, (v->nbits / BITS + 1) * sizeof(*v->nokeep));
 	atomic_store(&v->phase, VIEW_LIVE);
 
-	if (v->state->dead) {
-		view_die(v, "it was made anew before this worker started");
-		return 0;
-	}
 	if (v->super_fd >= 0) {
 		err = view_read_head(v, &v->head);
 		if (err) {

@@ -195,8 +195,9 @@ static void worker_schedule(void)
 static bool worker_ended(int status, int *ret_status)
 {
 	holder.worker = 0;
-	if (WIFEXITED(status) && !WEXITSTATUS(status)) {
-		*ret_status = 0;
+	if (WIFEXITED(status) &&
+	    (WEXITSTATUS(status) == HOLD_EXIT_ENDED || WEXITSTATUS(status) == HOLD_EXIT_NEVER)) {
+		*ret_status = WEXITSTATUS(status);
 		return true;
 	}
 	if (!holder.ready) {
@@ -300,6 +301,30 @@ static void notify_act(char *text, int *fds, int nfds)
 	}
 }
 
+/*
+ * Who sent what comes next? Without room for them no fd is installed, so that a stranger
+ * cannot have us close a file whose close waits, for his own FUSE server say.
+ * Return: its pid if root, 0 for others, -errno when there is nothing.
+ */
+static pid_t notify_peek(void)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr msg = { .msg_control = &control, .msg_controllen = sizeof(control) };
+	const struct cmsghdr *c;
+	struct ucred cred;
+
+	if (recvmsg(holder.notify_fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return -errno;
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS)
+		return 0;
+	memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+	return cred.uid ? 0 : cred.pid;
+}
+
 /* Return: false when there is nothing more. */
 static bool notify_receive(void)
 {
@@ -309,35 +334,29 @@ static bool notify_receive(void)
 	} control;
 	char text[NOTIFY_MAX + 1];
 	struct iovec iov = { .iov_base = text, .iov_len = NOTIFY_MAX };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct ucred cred = { 0 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	pid_t sender = notify_peek();
 	int fds[16], nfds = 0;
 	ssize_t n;
 
+	if (sender < 0)
+		return sender == -EINTR;
+	/* The address is no secret: anybody may send. */
+	if (sender && sender == holder.worker) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
 	n = recvmsg(holder.notify_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == EINTR;
+	if (!msg.msg_control)
+		return true;
 	text[n] = '\0';
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS) {
-			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
-		} else if (c->cmsg_type == SCM_RIGHTS) {
-			nfds = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-			memcpy(fds, CMSG_DATA(c), (size_t)nfds * sizeof(int));
-		}
-	}
-	/* The address is no secret: anybody may send. */
-	if (cred.pid != holder.worker || cred.uid) {
-		for (int i = 0; i < nfds; i++)
-			close(fds[i]);
-		return true;
+		nfds = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(fds, CMSG_DATA(c), (size_t)nfds * sizeof(int));
 	}
 	notify_act(text, fds, nfds);
 	return true;

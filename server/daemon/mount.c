@@ -21,6 +21,8 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <libmount/libmount.h>
+#include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,11 +31,16 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "ctl.h"
+#include "daemon_log.h"
 #include "devices.h"
 #include "hold.h"
 #include "mount_options.h"
@@ -44,6 +51,12 @@
 #error "FAMFS_LIBEXECDIR is set by the build"
 #endif
 #define LIBEXEC_VARIABLE	"FAMFS_LIBEXECDIR"
+
+/* The unit that is used where systemd runs; its instance is the escaped device. */
+#define UNIT_PREFIX		"famfs-bpfd@"
+#define UNIT_SUFFIX		".service"
+#define INSTANCE_MAX		80
+#define UNIT_MAX		(sizeof(UNIT_PREFIX UNIT_SUFFIX) + INSTANCE_MAX)
 
 #define SUBTYPE			"famfs"
 #define FSTYPE			"fuse.famfs"
@@ -82,6 +95,11 @@ struct mount_job {
 	int setup;			/* our end */
 	int setup_peer;			/* the worker's */
 	pid_t holder;
+	bool by_systemd;
+	char instance[INSTANCE_MAX];
+	char unit[UNIT_MAX];
+	pid_t systemctl;		/* "start", which waits for READY */
+	bool unit_is_ours;		/* and is to be stopped if we fail */
 	int private_fd;
 };
 
@@ -101,17 +119,23 @@ static void usage(FILE *f)
 		"          poll=MS     how often the log is looked at (%d..%d, %d)\n"
 		"          threads=N   that answer requests (1..%d, %d)\n"
 		"          bpf, upcall who computes mappings (bpf)\n"
+		"          manager=auto|systemd|holder  who keeps the fds of the worker\n"
 		"          remount     change ro, rw, nodev, ... of a mount\n"
 		"      --foreground    stay, log to stderr, unmount on SIGINT or SIGTERM\n",
 		POLL_MIN_MS, POLL_MAX_MS, POLL_DEFAULT_MS, SESSION_THREADS_MAX, THREADS_DEFAULT);
 }
 
-/* The one line, and the exit status for an error. */
+/* The one line, there and in the log, and the exit status for an error. */
 static int fail(const struct mount_job *job, int err, const struct session_msg *msg)
 {
-	fprintf(stderr, "%s: cannot mount '%s' on '%s': %s\n", job->program,
-		job->source ? job->source : "", job->target ? job->target : "",
-		msg->text[0] ? msg->text : strerror(-err));
+	char line[SESSION_MSG_MAX + 2 * PATH_MAX];
+
+	snprintf(line, sizeof(line), "cannot mount '%s' on '%s': %s",
+		 job->source ? job->source : "", job->target ? job->target : "",
+		 msg->text[0] ? msg->text : strerror(-err));
+	fprintf(stderr, "%s: %s\n", job->program, line);
+	daemon_log_open(job->program, false);
+	daemon_log(LOG_ERR, "%s", line);
 	switch (err) {
 	case -EPERM:
 	case -EINVAL:
@@ -457,7 +481,7 @@ static void exec_holder(const struct mount_job *job)
 	umask(022);
 	if (chdir("/"))
 		_exit(126);
-	null = open("/dev/null", O_RDWR);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		_exit(126);
 	dup2(null, 0);
@@ -497,6 +521,217 @@ static int start_holder(struct mount_job *job, struct session_msg *msg)
 	for (unsigned int i = 0; i < job->ndevs; i++)
 		device_close(&job->dev[i]);
 	return 0;
+}
+
+/* ---- systemd in place of the holder ---- */
+
+/* As systemd-escape --path does it. Return: false if it does not fit. */
+static bool escape_path(const char *path, char *buf, size_t size)
+{
+	static const char plain[] = "0123456789:_abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	size_t at = 0;
+
+	for (const char *p = path + 1; *p; p++) {
+		bool keep = strchr(plain, *p) || (*p == '.' && p > path + 1);
+
+		if (at + 5 > size)
+			return false;
+		at += (size_t)sprintf(buf + at,
+				      *p == '/' ? "-"
+				      : keep	? "%c"
+						: "\\x%02x",
+				      (unsigned char)*p);
+	}
+	return at > 0;
+}
+
+/* Its services must see our mount: not from another mount namespace. */
+static bool shares_namespace(void)
+{
+	struct stat ours, theirs;
+
+	return !stat("/proc/self/ns/mnt", &ours) && !stat("/proc/1/ns/mnt", &theirs) &&
+	       ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+static const char *why_no_systemd(const struct mount_job *job)
+{
+	if (job->foreground)
+		return "not in the foreground";
+	if (sd_booted() <= 0)
+		return "it does not run";
+	if (getenv(LIBEXEC_VARIABLE))
+		return LIBEXEC_VARIABLE " is set";
+	if (access(FAMFS_UNITDIR "/" UNIT_PREFIX UNIT_SUFFIX, R_OK))
+		return FAMFS_UNITDIR "/" UNIT_PREFIX UNIT_SUFFIX " is not installed";
+	if (!shares_namespace())
+		return "the mount is made in another mount namespace than its own";
+	return NULL;
+}
+
+static int choose_manager(struct mount_job *job, struct session_msg *msg)
+{
+	const char *why = why_no_systemd(job);
+
+	if (job->options.manager == MANAGER_HOLDER)
+		return 0;
+	if (!why && !escape_path(job->dev[0].path, job->instance, sizeof(job->instance)))
+		why = "the name of the device is too long for a unit";
+	if (!why) {
+		job->by_systemd = true;
+		snprintf(job->unit, sizeof(job->unit), UNIT_PREFIX "%s" UNIT_SUFFIX, job->instance);
+	} else if (job->options.manager == MANAGER_SYSTEMD) {
+		session_say(msg, "manager=systemd: %s", why);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static pid_t systemctl(const struct mount_job *job, const char *verb)
+{
+	char *argv[] = { "systemctl",	      (char *)verb,	 "--quiet",
+			 "--no-ask-password", (char *)job->unit, NULL };
+	pid_t pid = fork();
+	int null;
+
+	if (pid)
+		return pid;
+	clearenv();
+	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		_exit(126);
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+	execvp(argv[0], argv);
+	_exit(127);
+}
+
+static void systemctl_wait(const struct mount_job *job, const char *verb)
+{
+	pid_t pid = systemctl(job, verb);
+
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
+/* Return: the listening socket, or -errno. */
+static int setup_listen(const struct mount_job *job, char path[108])
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	mode_t mask;
+	int fd, err;
+
+	err = setup_path(job->instance, addr.sun_path, sizeof(addr.sun_path));
+	if (err)
+		return err;
+	if (mkdir(CTL_RUN_DIR, 0755) && errno != EEXIST)
+		return -errno;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	/* One of a mount that was killed. Of two at a time, one gets no connection. */
+	unlink(addr.sun_path);
+	mask = umask(0177);
+	err = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 1) ? -errno : 0;
+	umask(mask);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	strcpy(path, addr.sun_path);
+	return fd;
+}
+
+/* Until the worker connects, or systemctl is done without that. */
+static int setup_accept(struct mount_job *job, int listening, struct session_msg *msg)
+{
+	struct pollfd pfd[] = {
+		{ .fd = listening, .events = POLLIN },
+		{ .fd = pidfd_open(job->systemctl, 0), .events = POLLIN },
+	};
+	int status, fd = -1;
+
+	while (poll(pfd, 2, -1) < 0 && errno == EINTR)
+		;
+	if (pfd[1].fd >= 0)
+		close(pfd[1].fd);
+	if (pfd[0].revents & POLLIN)
+		fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0 && !setup_check_peer(fd)) {
+		job->setup = fd;
+		job->unit_is_ours = true;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	waitpid(job->systemctl, &status, 0);
+	job->systemctl = 0;
+	if (WIFEXITED(status) && !WEXITSTATUS(status)) {
+		session_say(msg,
+			    "Device or resource busy: %s is active, and serves a mount of "
+			    "this device; umount -l waits for open files",
+			    job->unit);
+		return -EBUSY;
+	}
+	job->unit_is_ours = true;
+	session_say(msg,
+		    "systemctl start %s: failed; look at systemctl status %s, or mount with "
+		    "-o manager=holder",
+		    job->unit, job->unit);
+	return -EIO;
+}
+
+static int send_fds(struct mount_job *job)
+{
+	char name[HOLD_NAME_MAX];
+	int err;
+
+	err = setup_send(job->setup, SETUP_FD, 0, "fuse", job->fuse_fd);
+	if (!err)
+		err = setup_send(job->setup, SETUP_FD, 0, "params", job->params_fd);
+	for (unsigned int i = 0; !err && i < job->ndevs; i++) {
+		snprintf(name, sizeof(name), "dev%u", i);
+		err = setup_send(job->setup, SETUP_FD, 0, name, job->dev[i].fd);
+	}
+	return err ? err : setup_send(job->setup, SETUP_FDS_DONE, 0, NULL, -1);
+}
+
+static int start_unit(struct mount_job *job, struct session_msg *msg)
+{
+	char path[108];
+	int fd, err;
+
+	fd = setup_listen(job, path);
+	if (fd < 0) {
+		session_say(msg, "cannot listen for %s: %s", job->unit, strerror(-fd));
+		return fd;
+	}
+	job->systemctl = systemctl(job, "start");
+	err = job->systemctl < 0 ? -errno : setup_accept(job, fd, msg);
+	close(fd);
+	unlink(path);
+	if (!err && send_fds(job)) {
+		session_say(msg, "%s ended before it began; look at systemctl status %s", job->unit,
+			    job->unit);
+		err = -EIO;
+	}
+	for (unsigned int i = 0; !err && i < job->ndevs; i++)
+		device_close(&job->dev[i]);
+	return err;
+}
+
+/* The worker is ready when systemctl is done; or both have failed. */
+static void finish_unit(struct mount_job *job, bool stop)
+{
+	if (stop && job->unit_is_ours) {
+		systemctl_wait(job, "stop");
+		systemctl_wait(job, "reset-failed");
+	}
+	if (job->systemctl > 0)
+		waitpid(job->systemctl, NULL, 0);
+	job->systemctl = 0;
 }
 
 /* Whatever went wrong: if the worker knows why, its sentence is the better one. */
@@ -594,6 +829,8 @@ static void give_up(struct mount_job *job)
 		close(job->setup);
 	if (job->holder > 0)
 		waitpid(job->holder, NULL, 0);
+	if (job->by_systemd)
+		finish_unit(job, true);
 }
 
 static int mount_all(struct mount_job *job, struct session_msg *msg)
@@ -604,7 +841,7 @@ static int mount_all(struct mount_job *job, struct session_msg *msg)
 	if (!err)
 		err = session_open_fuse(&job->fuse_fd, msg);
 	if (!err)
-		err = start_holder(job, msg);
+		err = job->by_systemd ? start_unit(job, msg) : start_holder(job, msg);
 	if (!err)
 		err = make_superblock(job, msg);
 	if (!err)
@@ -613,6 +850,8 @@ static int mount_all(struct mount_job *job, struct session_msg *msg)
 		err = attach(job, msg);
 	if (err)
 		give_up(job);
+	else if (job->by_systemd)
+		finish_unit(job, false);
 	return err;
 }
 
@@ -679,6 +918,8 @@ int main(int argc, char **argv)
 	}
 	if (!err)
 		err = open_devices(&job, &msg);
+	if (!err)
+		err = choose_manager(&job, &msg);
 	if (err)
 		return fail(&job, err, &msg);
 	if (job.fake)

@@ -146,6 +146,21 @@ static int parse_device(const char *value, struct mount_options *o, struct sessi
 	return 0;
 }
 
+static int parse_manager(const char *value, struct mount_options *o, struct session_msg *msg)
+{
+	static const char *const names[MANAGER_COUNT] = { "auto", "systemd", "holder" };
+
+	for (int i = 0; value && i < MANAGER_COUNT; i++) {
+		if (!strcmp(names[i], value)) {
+			o->manager = (enum mount_manager)i;
+			return 0;
+		}
+	}
+	session_say(msg, "option 'manager=%s': expected auto, systemd or holder",
+		    value ? value : "");
+	return -EINVAL;
+}
+
 static int parse_mode(const char *name, struct mount_options *o, struct session_msg *msg)
 {
 	for (int i = 0; i < MODE_COUNT; i++) {
@@ -174,6 +189,8 @@ static int parse_ours(const char *name, const char *value, struct mount_options 
 
 	if (!strcmp(name, "dev") && value)
 		return parse_device(value, o, msg);
+	if (!strcmp(name, "manager"))
+		return parse_manager(value, o, msg);
 	if (!strcmp(name, "poll"))
 		return parse_number(name, value, POLL_MIN_MS, POLL_MAX_MS, &o->poll_ms, msg);
 	if (!strcmp(name, "threads"))

@@ -21,6 +21,14 @@ enum mount_mode {
 	MODE_COUNT,
 };
 
+/* Who keeps the fds of the worker. */
+enum mount_manager {
+	MANAGER_AUTO,		/* systemd where it runs, else famfs-holder */
+	MANAGER_SYSTEMD,
+	MANAGER_HOLDER,
+	MANAGER_COUNT,
+};
+
 struct mount_options {
 	bool remount;
 	uint64_t attr_set;		/* MOUNT_ATTR_*: named by the user */
@@ -29,6 +37,7 @@ struct mount_options {
 	bool suid;			/* keep setuid and setgid bits of the log */
 	bool debug;
 	enum mount_mode mode;
+	enum mount_manager manager;
 	unsigned int poll_ms;
 	unsigned int threads;
 	unsigned int ndevs;		/* highest index of dev= */

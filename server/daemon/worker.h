@@ -52,7 +52,7 @@ struct worker_params {
 };
 
 #define WORKER_STATE_MAGIC	0x66616d7362706664ULL
-#define WORKER_STATE_VERSION	1
+#define WORKER_STATE_VERSION	2
 
 /* In a memfd that the holder keeps. Written before READY, then only by one worker. */
 struct worker_state {
@@ -64,11 +64,12 @@ struct worker_state {
 	uint64_t sb;			/* dev_t of the superblock */
 	uint64_t log_len;
 	uint64_t alloc_unit;
+	uint64_t nr_slots;		/* of the log */
 	int64_t mount_time;		/* s; time stamps of all inodes */
 	uint32_t master;		/* this host may append */
 	uint32_t starts;		/* of workers, this one included */
 	uint32_t dead;			/* the file system was made anew */
-	uint32_t pad;
+	uint32_t ready;			/* said so: there is something to be restarted */
 	struct session_init init;
 };
 
@@ -155,7 +156,11 @@ void view_media(struct view *v, struct famfs_media *ret);
 /** view_open_files() - open .meta/.superblock and .meta/.log below a mount */
 int view_open_files(struct view *v, int mnt_fd, bool write, struct session_msg *msg);
 
-/** view_load() - famfs_fs_open(), with the errors of the media in words */
+/**
+ * view_load() - famfs_fs_open(), with the errors of the media in words
+ *
+ * Return: 0 or -errno; -ESTALE in a successor whose device holds another file system.
+ */
 int view_load(struct view *v, struct session_msg *msg);
 
 /** view_go_live() - after load, with map and devs set */
@@ -163,6 +168,9 @@ int view_go_live(struct view *v, struct session_msg *msg);
 
 /** view_die() - the device holds another file system. Under lock */
 void view_die(struct view *v, const char *why);
+
+/** view_adopt_dead() - likewise in a successor: whatever it did not get to do, again */
+void view_adopt_dead(struct view *v, const char *why);
 
 /** view_go_blind() - let go of super_fd and log_fd; the caller closes them */
 void view_go_blind(struct view *v);
@@ -217,6 +225,8 @@ struct worker {
 	bool pinned;
 	unsigned int signals;
 	atomic_bool session_ended;
+	const char *instance;	/* of the service manager's unit, or NULL */
+	bool first;		/* nobody served this connection before */
 	pthread_t waiter;
 	unsigned int poll_ms;	/* now */
 };
@@ -233,5 +243,8 @@ int ctl_lock(struct worker *w, struct session_msg *msg);
 int ctl_listen(struct worker *w, struct session_msg *msg);
 int ctl_start(struct worker *w, struct session_msg *msg);
 void ctl_close(struct worker *w);
+
+/** ctl_find_instance() - superblock that the unit of a service manager serves */
+int ctl_find_instance(const char *instance, dev_t *ret_sb);
 
 #endif /* FAMFS_WORKER_H */

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
@@ -27,12 +29,30 @@ int ctl_path(const uint8_t uuid[16], const char *name, char *buf, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-int ctl_connect(const uint8_t uuid[16], int *ret_fd)
+int ctl_link_path(dev_t sb, const char *name, char *buf, size_t size)
+{
+	int n = snprintf(buf, size, "%s/%u:%u%s%s", CTL_RUN_DIR, major(sb), minor(sb),
+			 name ? "/" : "", name ? name : "");
+
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int ctl_limit(int fd)
+{
+	struct timeval tv = { .tv_sec = CTL_TIMEOUT_S };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)))
+		return -errno;
+	return 0;
+}
+
+int ctl_connect(dev_t sb, int *ret_fd)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd, err;
 
-	err = ctl_path(uuid, CTL_SOCKET, addr.sun_path, sizeof(addr.sun_path));
+	err = ctl_link_path(sb, CTL_SOCKET, addr.sun_path, sizeof(addr.sun_path));
 	if (err)
 		return err;
 

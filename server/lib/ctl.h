@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The control socket of a mounted file system: /run/famfs/<fs uuid>/ctl, 0600,
- * AF_UNIX stream. While a file system is mounted every append to its log goes
+ * AF_UNIX stream. /run/famfs/<major>:<minor>, the superblock's device number as in
+ * mountinfo, links to the directory, so that it is found without reading the media. While a file system is mounted every append to its log goes
  * through here, so that there is one writer. The daemon allocates, appends,
  * flushes, publishes, then answers: whoever asked sees the file at once.
  *
@@ -16,6 +17,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define CTL_RUN_DIR	"/run/famfs"
 #define CTL_SOCKET	"ctl"
@@ -77,11 +79,11 @@ _Static_assert(sizeof(struct ctl_reply) == 24, "ctl_reply");
 
 /**
  * ctl_connect() - connect to the daemon that serves a file system
- * @uuid: 16 raw bytes, ts_uuid of .meta/.superblock
+ * @sb: st_dev of the mount
  *
  * Return: 0; -ENOENT or -ECONNREFUSED if none serves it; other -errno.
  */
-int ctl_connect(const uint8_t uuid[16], int *ret_fd);
+int ctl_connect(dev_t sb, int *ret_fd);
 
 /**
  * ctl_call() - send one record, wait for its reply
@@ -125,6 +127,12 @@ int ctl_send(int fd, const void *a, size_t a_len, const void *b, size_t b_len);
 
 /** ctl_reply() - answer a request */
 int ctl_reply(int fd, uint16_t op, int err, uint64_t nodeid, const char *text);
+
+/** ctl_limit() - no read or write on fd waits for longer than CTL_TIMEOUT_S */
+int ctl_limit(int fd);
+
+/** ctl_link_path() - the link to the run directory of a superblock, plus name */
+int ctl_link_path(dev_t sb, const char *name, char *buf, size_t size);
 
 /** ctl_path() - run directory of a file system, "/run/famfs/<uuid>" plus name */
 int ctl_path(const uint8_t uuid[16], const char *name, char *buf, size_t size);

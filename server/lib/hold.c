@@ -14,8 +14,11 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
+
+#include "ctl.h"
 
 /* The manager answers at once unless it is stopped; a start may be slow under TCG. */
 #define HOLD_BARRIER_US	(30ULL * 1000 * 1000)
@@ -43,6 +46,51 @@ int hold_listen(void)
 	}
 	free(names);
 	return hold_count;
+}
+
+/* One fd that mount.famfs sends. *ret_done: it was the last. */
+static int hold_fetch_one(int sock, bool *ret_done)
+{
+	struct setup_message m;
+	int fd, err;
+
+	err = setup_recv(sock, &m, &fd);
+	if (err)
+		return err;
+	*ret_done = m.type == SETUP_FDS_DONE;
+	if (m.type == SETUP_FD && fd >= 0 && strlen(m.text) < HOLD_NAME_MAX)
+		err = hold_store(m.text, fd);
+	else if (!*ret_done)
+		err = -EPROTO;
+	if (err && fd >= 0)
+		close(fd);
+	return err;
+}
+
+int hold_fetch(const char *instance, struct session_msg *msg)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	bool done = false;
+	int sock, err;
+
+	err = setup_path(instance, addr.sun_path, sizeof(addr.sun_path));
+	if (err)
+		return err;
+	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)))
+		err = -errno;
+	else
+		err = setup_check_peer(sock);
+	while (!err && !done)
+		err = hold_fetch_one(sock, &done);
+	if (!err)
+		err = hold_store("setup", sock);
+	if (!err)
+		return 0;
+	session_say(msg, "no fds from mount.famfs at %s: %s", addr.sun_path, strerror(-err));
+	if (sock >= 0)
+		close(sock);
+	return err;
 }
 
 static int hold_find(const char *name)
@@ -80,7 +128,8 @@ int hold_store(const char *name, int fd)
 
 	if (hold_count == HOLD_FDS_MAX || hold_find(name) >= 0)
 		return -ENOSPC;
-	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+	/* FDPOLL: /dev/fuse polls as broken before it is mounted, and would be dropped. */
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
 	err = hold_notify(text, fd);
 	if (err)
 		return err;
@@ -124,6 +173,25 @@ int hold_stopping(void)
 }
 
 /* ---- setup socket ---- */
+
+int setup_path(const char *instance, char *buf, size_t size)
+{
+	int n = snprintf(buf, size, "%s/%s.setup", CTL_RUN_DIR, instance);
+
+	if (strchr(instance, '/'))
+		return -EINVAL;
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int setup_check_peer(int sock)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return -errno;
+	return cred.uid ? -EPERM : 0;
+}
 
 int setup_send(int sock, enum setup_type type, int err, const char *text, int fd)
 {

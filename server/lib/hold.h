@@ -30,10 +30,26 @@
 #define HOLD_FDS_MAX	300
 #define HOLD_NAME_MAX	16
 
+/* Exit status of a worker; see famfs-bpfd@.service. */
+enum hold_exit {
+	HOLD_EXIT_ENDED = 0,	/* nothing is left */
+	HOLD_EXIT_AGAIN = 1,	/* start the next */
+	HOLD_EXIT_NEVER = 3,	/* never was ready: nothing to be started again */
+};
+
 /* ---- the worker's side ---- */
 
 /** hold_listen() - take over the fds that the manager passed. Number or -errno. */
 int hold_listen(void);
+
+/**
+ * hold_fetch() - first start by a service manager, which has nothing to pass yet: get
+ * the fds from mount.famfs and have the manager keep them
+ * @instance: of the unit; mount.famfs listens on setup_path() of it
+ *
+ * Return: 0, or -errno: -ENOENT, -ECONNREFUSED nobody is mounting; -EPERM it is not root.
+ */
+int hold_fetch(const char *instance, struct session_msg *msg);
 
 /** hold_get() - a passed or stored fd by name, -1 if there is none */
 int hold_get(const char *name);
@@ -63,6 +79,8 @@ enum setup_type {
 	SETUP_READY,		/* to mount.famfs: attach it */
 	SETUP_FAILED,		/* to mount.famfs: err and text */
 	SETUP_ATTACHED,		/* to the worker: it is visible */
+	SETUP_FD,		/* to hold_fetch(): text is the name of the fd */
+	SETUP_FDS_DONE,
 };
 
 struct setup_message {
@@ -70,6 +88,12 @@ struct setup_message {
 	int32_t err;
 	char text[SESSION_MSG_MAX];
 };
+
+/** setup_path() - of the socket on which mount.famfs waits for a manager's worker */
+int setup_path(const char *instance, char *buf, size_t size);
+
+/** setup_check_peer() - 0 if root is at the other end, else -EPERM or -errno */
+int setup_check_peer(int sock);
 
 /** setup_send() - fd: -1 for none */
 int setup_send(int sock, enum setup_type type, int err, const char *text, int fd);

@@ -388,7 +388,7 @@ int slotmap_fill(struct slotmap *m, const struct famfs_ns *ns, uint64_t played,
 
 static void slotmap_kill_table(struct famfs_slot *table, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; table && i < count; i++)
 		__atomic_store_n(&table[i].type, FAMFS_SLOT_DEAD, __ATOMIC_RELEASE);
 }
 

@@ -231,7 +231,7 @@ static int ask_server(const struct options *o, const struct job *job, const stru
 	char why[TOOL_MSG_MAX] = "";
 	int rc;
 
-	rc = ctl_connect(fs->super.uuid, &ctl);
+	rc = ctl_connect(fs->dev, &ctl);
 	if (rc) {
 		tool_error("cannot reach the server of %s: %s", fs->mount_point, strerror(-rc));
 		return rc;

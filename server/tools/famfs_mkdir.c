@@ -111,7 +111,7 @@ static int make_path(const struct options *o, const char *path)
 	rc = target_require_owner(&fs);
 	if (rc)
 		return rc;
-	rc = ctl_connect(fs.super.uuid, &ctl);
+	rc = ctl_connect(fs.dev, &ctl);
 	if (rc) {
 		tool_error("cannot reach the server of %s: %s", fs.mount_point, strerror(-rc));
 		return rc;

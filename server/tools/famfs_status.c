@@ -43,13 +43,12 @@ int famfs_cmd_status(int argc, char **argv)
 		print_usage(stderr);
 		return EXIT_BAD_USAGE;
 	}
-	rc = target_fs_find(argv[optind], &fs, msg, sizeof(msg));
+	rc = target_fs_mount(argv[optind], &fs, msg, sizeof(msg));
 	if (rc) {
 		tool_error("%s", msg);
 		return rc;
 	}
-	target_fs_close(&fs);
-	rc = ctl_connect(fs.super.uuid, &fd);
+	rc = ctl_connect(fs.dev, &fd);
 	if (rc) {
 		tool_error("cannot reach the server of %s: %s", fs.mount_point, strerror(-rc));
 		return rc;

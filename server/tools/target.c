@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "../lib/ctl.h"
 #include "tool.h"
 
 #define MAX_DEPTH 64
@@ -23,6 +24,7 @@ static int not_famfs(const char *path, char *msg, size_t msg_size)
 /* The mount that a real path lies in, if it is one of famfs. */
 static int find_mount(const char *real, struct target_fs *fs)
 {
+	/* The kernel's table, not the file system itself, which may be dead. */
 	struct libmnt_table *tb = mnt_new_table_from_file("/proc/self/mountinfo");
 	struct libmnt_fs *m = tb ? mnt_table_find_mountpoint(tb, real, MNT_ITER_BACKWARD) : NULL;
 	const char *type = m ? mnt_fs_get_fstype(m) : NULL;
@@ -35,6 +37,7 @@ static int find_mount(const char *real, struct target_fs *fs)
 
 		snprintf(fs->mount_point, sizeof(fs->mount_point), "%s", mnt_fs_get_target(m));
 		snprintf(fs->source, sizeof(fs->source), "%s", source ? source : "");
+		fs->dev = mnt_fs_get_devno(m);
 		rc = 0;
 	}
 	mnt_unref_table(tb);
@@ -64,26 +67,37 @@ void target_fs_close(struct target_fs *fs)
 	fs->super_fd = fs->log_fd = -1;
 }
 
-int target_fs_find(const char *path, struct target_fs *ret, char *msg, size_t msg_size)
+int target_fs_mount(const char *path, struct target_fs *ret, char *msg, size_t msg_size)
 {
 	_cleanup_free_ char *real = realpath(path, NULL);
-	struct famfs_media media;
-	struct famfs_error err;
 	int rc;
 
 	ret->super_fd = ret->log_fd = -1;
 	if (!real) {
 		rc = -errno;
 		snprintf(msg, msg_size, "cannot find %s: %s", path, strerror(-rc));
+		if (rc == -EIO)
+			target_explain(path, msg, msg_size);
 		return rc;
 	}
-	if (find_mount(real, ret))
-		return not_famfs(path, msg, msg_size);
+	return find_mount(real, ret) ? not_famfs(path, msg, msg_size) : 0;
+}
+
+int target_fs_find(const char *path, struct target_fs *ret, char *msg, size_t msg_size)
+{
+	struct famfs_media media;
+	struct famfs_error err;
+	int rc;
+
+	rc = target_fs_mount(path, ret, msg, msg_size);
+	if (rc)
+		return rc;
 	ret->super_fd = open_meta(ret, ".superblock", msg, msg_size);
-	if (ret->super_fd < 0)
-		return ret->super_fd;
-	ret->log_fd = open_meta(ret, ".log", msg, msg_size);
-	rc = ret->log_fd < 0 ? ret->log_fd : 0;
+	rc = ret->super_fd < 0 ? ret->super_fd : 0;
+	if (!rc) {
+		ret->log_fd = open_meta(ret, ".log", msg, msg_size);
+		rc = ret->log_fd < 0 ? ret->log_fd : 0;
+	}
 	if (!rc) {
 		famfs_media_init_meta(&media, ret->source, ret->super_fd, ret->log_fd,
 				      FAMFS_SIZE_UNKNOWN);
@@ -91,8 +105,10 @@ int target_fs_find(const char *path, struct target_fs *ret, char *msg, size_t ms
 		if (rc)
 			famfs_error_text(&err, msg, msg_size);
 	}
-	if (rc)
+	if (rc) {
 		target_fs_close(ret);
+		target_explain(ret->mount_point, msg, msg_size);
+	}
 	return rc;
 }
 
@@ -120,6 +136,35 @@ static char *cut_last(char *path)
 		return NULL;
 	*slash = '\0';
 	return slash + 1;
+}
+
+/* Does the server of this mount say that it is dead? */
+static bool is_dead(const struct target_fs *fs)
+{
+	static char text[CTL_RECORD_MAX];
+	_cleanup_close_ int fd = -1;
+
+	return !ctl_connect(fs->dev, &fd) && !ctl_status(fd, text, sizeof(text)) &&
+	       strstr(text, "\"state\":\"dead\"");
+}
+
+void target_explain(const char *path, char *msg, size_t msg_size)
+{
+	char head[PATH_MAX], real[PATH_MAX];
+	struct target_fs fs;
+
+	/* Of a dead file system the root is all that can be found. */
+	if ((size_t)snprintf(head, sizeof(head), "%s%s", path[0] == '/' ? "" : "./", path) >=
+	    sizeof(head))
+		return;
+	while (!realpath(head[0] ? head : "/", real))
+		if (!cut_last(head))
+			return;
+	if (!find_mount(real, &fs) && is_dead(&fs))
+		snprintf(msg, msg_size,
+			 "%s: Input/output error: another file system was made on "
+			 "%s; unmount %s",
+			 path, fs.source, fs.mount_point);
 }
 
 static int prepend(struct target_path *p, const char *part)
@@ -177,6 +222,8 @@ int target_path_split(const char *path, struct target_path *ret, char *msg, size
 		snprintf(msg, msg_size, "'..' in the part of %s that does not exist", path);
 	else if (rc)
 		snprintf(msg, msg_size, "cannot follow %s: %s", path, strerror(-rc));
+	if (rc == -EIO)
+		target_explain(path, msg, msg_size);
 	return rc;
 }
 

@@ -19,15 +19,25 @@
 struct target_fs {
 	char mount_point[PATH_MAX];
 	char source[PATH_MAX];
+	dev_t dev; /* of the superblock, for ctl_connect() */
 	int super_fd; /* .meta/.superblock, read-only */
 	int log_fd; /* .meta/.log, read-only */
 	struct famfs_super super;
 };
 
+/** target_fs_mount() - mount point, source and dev only: asks neither media nor server
+ *
+ * Return: as target_fs_find().
+ */
+int target_fs_mount(const char *path, struct target_fs *ret, char *msg, size_t msg_size);
+
+/** target_explain() - after an error of path: if its file system is dead, say so instead */
+void target_explain(const char *path, char *msg, size_t msg_size);
+
 /** target_fs_find() - the famfs file system that holds an existing path
  *
  * Return: 0 or -errno with a sentence in msg; -ENOENT no such path, -EXDEV not
- * part of a famfs file system.
+ * part of a famfs file system, -EIO also if it is dead.
  */
 int target_fs_find(const char *path, struct target_fs *ret, char *msg, size_t msg_size);
 void target_fs_close(struct target_fs *fs);
