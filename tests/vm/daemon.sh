@@ -19,8 +19,8 @@ mounted() {
 # status KEY: of the mounted file system
 status() { famfs status $M | sed -n 's/^ *"'"$1"'":"\?\([^",]*\)"\?,\?$/\1/p'; }
 
-# bpf_objects: what the kernel has of ours
-bpf_objects() { "$BPFTOOL" struct_ops show | grep -c fuse_iomap; "$BPFTOOL" link show | grep -c struct_ops; }
+# programs: how many struct_ops programs there are; only ours are of this kind here
+programs() { "$BUILD/tests/vm/bpfids" | grep -c '^map'; }
 
 # left: what a mount left behind, one a line; waits a little, since ends are asynchronous
 left() {
@@ -31,7 +31,7 @@ left() {
 			ls /run/famfs 2>/dev/null
 			ls /sys/fs/bpf/famfs 2>/dev/null
 			pidof famfs-holder famfs-bpfd
-			"$BPFTOOL" struct_ops show | grep fuse_iomap
+			"$BUILD/tests/vm/bpfids" 2>&1
 		})
 		[ -n "$out" ] || return 0
 		sleep 0.1

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G kernel=ci timeout=400
+# vm: mem=2G cpus=2 pmem=5G kernel=ci timeout=900
 # Every way in which a mount ends; after each nothing is left and the device is free.
 . ../lib.sh
 . ../daemon.sh
@@ -112,7 +112,7 @@ is "pins are left, nobody was there to remove them" "$(find /sys/fs/bpf/famfs -m
 before=$(ls /sys/fs/bpf/famfs)
 mounted
 is "the next mount removes them and makes its own" "$(ls /sys/fs/bpf/famfs)" "$before"
-is "one program" "$("$BPFTOOL" struct_ops show | grep -c fuse_iomap)" 1
+is "one program" "$(programs)" 1
 check "umount" umount "$M"
 over "after that"
 

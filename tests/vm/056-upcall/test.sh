@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci timeout=300 full
+# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci timeout=600 full
 # -o upcall: the same file system with mappings from the server, also across kills, with
 # few threads, and while the server is stopped.
 . ../lib.sh
@@ -10,32 +10,38 @@ make_fsdev 0
 make_pmem 1
 DEV=$FSDEV
 make_fs "$DEV" --add-device "$PMEM"
-head -c 12M /dev/urandom > /tmp/pattern
+head -c 6M /dev/urandom > /tmp/pattern
 for threads in 1 4; do
 	t="threads=$threads"
+	d=$M/d$threads
 	mounted -o "upcall,threads=$threads,dev=1:$PMEM"
-	is "$t: no program" "$("$BPFTOOL" struct_ops show | grep -c fuse_iomap)" 0
+	is "$t: no program" "$(programs)" 0
 	is "$t: no pins" "$(ls /sys/fs/bpf/famfs 2>/dev/null)" ""
-	check "$t: creat" famfs creat -s 12m -N 3 -B 6 -C 2m "$M"/f$threads
-	check "$t: creat" famfs creat -s 12m "$M"/g$threads
-	check "$t: write" dd if=/tmp/pattern of="$M"/f$threads bs=1M conv=notrunc status=none
-	check "$t: read" cmp /tmp/pattern "$M"/f$threads
+	check "$t: mkdir" famfs mkdir "$d"
+	for n in 1 2; do check "$t: creat" famfs creat -s 6m -N 3 -B 6 -C 2m "$d"/f$n; done
+	for n in 3 4 5 6 7 8; do famfs creat -s 6m "$d"/f$n > /dev/null || bail "creat"; done
+	for n in 1 2; do check "$t: write" dd if=/tmp/pattern of="$d"/f$n bs=1M conv=notrunc status=none; done
+	check "$t: read" cmp /tmp/pattern "$d"/f1
 	pid=$(worker)
 	at_least "$t: mappings were asked for" "$(counter "$pid" upcall)" 1
 	is "$t: none was rejected" "$(rejects "$pid")" 0
-	for n in 1 2 3; do
-		(for ((i = 0; i < 20; i++)); do
-			stat "$M/none$i" 2>/dev/null && echo "found none$i"
-			cmp /tmp/pattern "$M"/f$threads || echo "other bytes"
-			ls "$M" > /dev/null || echo "no listing"
-		done) > /tmp/out 2>&1 &
-		sleep 0.3
+	rm -f /tmp/stop
+	python3 ../052-restart/load.py "$d" /tmp/pattern /tmp/stop > /tmp/load 2> /tmp/load.err &
+	load=$!
+	sleep 1
+	for n in 2 3 4; do
 		kill -9 "$(worker)"
-		wait $!
-		is "$t: nothing failed at kill $n" "$(cat /tmp/out)" ""
+		for ((i = 0; i < 600; i++)); do [ "$(status starts)" = $n ] && break; sleep 0.1; done
+		is "$t: kill -9 and replaced" "$(status starts)" $n
 	done
+	touch /tmp/stop
+	wait $load
+	echo "# worker, operations, failures, longest in ms:"
+	sed 's/^/# /' /tmp/load /tmp/load.err | head -n 20
+	is "$t: all reported" "$(wc -l < /tmp/load)" 9
+	is "$t: nobody hung, nothing failed" "$(awk '/hung/ { n++ } { n += $3 } END { print n + 0 }' /tmp/load)" 0
 	kill -STOP "$(worker)"
-	cmp /tmp/pattern "$M"/f$threads > /tmp/out 2>&1 &
+	cmp /tmp/pattern "$d"/f1 > /tmp/out 2>&1 &
 	sleep 1
 	kill -CONT "$(worker)"
 	wait $!
@@ -44,6 +50,6 @@ for threads in 1 4; do
 	nothing_left "$t"
 done
 mounted -o "dev=1:$PMEM"
-check "by BPF the same bytes" cmp /tmp/pattern "$M"/f1
+check "by BPF the same bytes" cmp /tmp/pattern "$M"/d1/f1
 umount "$M"
 done_testing

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=1G cpus=1 pmem=5G kernel=off timeout=120 full
+# vm: mem=1G cpus=1 pmem=5G kernel=off timeout=300
 # A kernel without fuse-iomap: one sentence, exit status 32, nothing left. Never another
 # mode in its place.
 . ../lib.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=1G cpus=1 pmem=5G,5G kernel=off timeout=120 full
+# vm: mem=1G cpus=1 pmem=5G,5G kernel=off timeout=300
 # On a kernel built without CONFIG_FUSE_IOMAP the tools say so where they need it, leave
 # nothing behind, and work where they do not.
 . ../lib.sh
