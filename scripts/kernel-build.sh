@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kernel-build.sh ci|debug|off [--objects]: print the directory of the built kernel
+# kernel-build.sh ci|debug|off|bench [--objects]: print the directory of the built kernel
 # (vmlinux.pvh); --objects: even if there is one, also bring source and objects up to date.
 # kernel-build.sh source: only apply the patches, and print the directory of the source.
 #
@@ -8,10 +8,15 @@
 # the patches change, only files whose content changes are touched, so that make rebuilds
 # only what depends on them. A finished kernel is kept under a key made of version,
 # patches, config fragments and compiler.
+#
+# bench: kernel-patches/bench/ on top, for measurements. Its source is a second tree, of hard
+# links to the first but for what differs, and is built in the place of the first (in a mount
+# namespace): the commands that made an object name the source, and so all but a few objects
+# of the ci kernel are good for it.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
-FLAVOUR=${1:?usage: kernel-build.sh ci|debug|off|source [--objects]}
+FLAVOUR=${1:?usage: kernel-build.sh ci|debug|off|bench|source [--objects]}
 OBJECTS=${2:-}
 P=$TOP/kernel-patches
 C=$P/config
@@ -19,15 +24,23 @@ case $FLAVOUR in
 ci)	frags=("$C/vm.config" "$C/fuse-iomap.config") objects=4700;;
 debug)	frags=("$C/vm.config" "$C/debug.config" "$C/fuse-iomap.config") objects=4900;;
 off)	frags=("$C/vm.config" "$C/off.config") objects=4700;;
+bench)	frags=("$C/vm.config" "$C/fuse-iomap.config" "$C/bench.config") objects=4700;;
 source)	frags=() objects=0;;
-*)	die "unknown kernel '$FLAVOUR': ci, debug or off";;
+*)	die "unknown kernel '$FLAVOUR': ci, debug, off or bench";;
 esac
 
 mapfile -t patches < <(grep -v '^#' "$P/series" 2>/dev/null | sed "s|^|$P/|")
+# Headers that the kernel and its users both have to have: FILE PLACE
+extra=()
+if [ "$FLAVOUR" = bench ]; then
+	mapfile -t -O ${#patches[@]} patches < <(grep -v '^#' "$P/bench/series" | sed "s|^|$P/bench/|")
+	extra=("$TOP/tests/perf/fuse_iomap_bench.h include/uapi/linux/fuse_iomap_bench.h"
+		"$TOP/include/famfs/fmap.h fs/fuse/iomap_bench_fmap.h")
+fi
 SRC=$("$TOP/scripts/kernel-source.sh")
 VERSION=$(kernel_version "$SRC")
 # What a patch carries besides its diff (dates, hashes) does not count
-patch_sum() { [ ${#patches[@]} = 0 ] || sed -e '/^From /d' -e '/^Date: /d' -e '/^index /d' "${patches[@]}" | sha256sum | cut -c1-16; }
+patch_sum() { [ ${#patches[@]} = 0 ] || { sed -e '/^From /d' -e '/^Date: /d' -e '/^index /d' "${patches[@]}"; cat /dev/null "${extra[@]%% *}"; } | sha256sum | cut -c1-16; }
 PSUM=$(patch_sum)
 KEY=$VERSION-$FLAVOUR-$({ echo "$PSUM"; cat /dev/null "${frags[@]}"; gcc --version | head -n 1; } | sha256sum | cut -c1-16)
 OUT=$CACHE/kernels/$KEY
@@ -49,7 +62,8 @@ apply() {
 	t=$(mktemp -d)
 	# Files that any patch touches, now or the last time
 	{ cat "$KSRC/.touched" 2>/dev/null || true
-	  [ ${#patches[@]} = 0 ] || sed -n -e 's|^--- a/||p' -e 's|^+++ b/||p' "${patches[@]}"; } | sort -u > "$t/touched"
+	  [ ${#patches[@]} = 0 ] || sed -n -e 's|^--- a/||p' -e 's|^+++ b/||p' "${patches[@]}"
+	  [ ${#extra[@]} = 0 ] || printf '%s\n' "${extra[@]##* }"; } | sort -u > "$t/touched"
 	# Known before the first is changed, so that an interrupted run is made good by the next
 	cp "$t/touched" "$KSRC/.touched"
 	rm -f "$stamp"
@@ -63,6 +77,9 @@ apply() {
 			rm -rf "$t"
 			die "$(basename "$f") does not apply to Linux $VERSION"
 		fi
+	done
+	for f in "${extra[@]}"; do
+		install -D -m 644 "${f%% *}" "$t/tree/${f##* }"
 	done
 	while read -r f; do
 		if [ -f "$t/tree/$f" ]; then
@@ -101,9 +118,9 @@ build() {
 	local log=$LOGS/kernel-$FLAVOUR.log pid total
 	[ ! -f "$OUT/vmlinux.pvh" ] || [ -n "$OBJECTS" ] || return 0
 	apply
-	# The off kernel differs from the ci kernel in few files. Its objtool must not look new,
-	# or all is compiled again: the commands that made it name the object directory.
-	if [ ! -d "$OBJ" ] && [ "$FLAVOUR" = off ] && [ -f "$CACHE/obj-ci/vmlinux" ]; then
+	# These differ from the ci kernel in few files. Their objtool must not look new, or all
+	# is compiled again: the commands that made it name the object directory.
+	if [ ! -d "$OBJ" ] && [[ $FLAVOUR = off || $FLAVOUR = bench ]] && [ -f "$CACHE/obj-ci/vmlinux" ]; then
 		say "starting from the objects of the ci kernel"
 		rm -rf "$OBJ.tmp"
 		mkdir "$OBJ.tmp"
@@ -137,11 +154,44 @@ build() {
 		tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
 }
 
+# second_tree: $CACHE/linux-bench, hard links to $KSRC, whose own notes are its own
+second_tree() {
+	local tree=$CACHE/linux-bench
+	if [ "$(cat "$tree/.source" 2>/dev/null)" != "$(cat "$KSRC/.source" 2>/dev/null || echo "$SRC $VERSION")" ]; then
+		say "making a second tree of the source, of links"
+		rm -rf "$tree" "$tree.tmp" "$CACHE/obj-bench"
+		mkdir "$tree.tmp"
+		find "$(realpath "$KSRC")" -mindepth 1 -maxdepth 1 ! -name .git ! -name .patched ! -name .touched \
+			! -name .source -exec cp -al -t "$tree.tmp" {} +
+		cp "$KSRC/.touched" "$tree.tmp/"
+		cat "$KSRC/.source" > "$tree.tmp/.source" 2>/dev/null || echo "$SRC $VERSION" > "$tree.tmp/.source"
+		mv "$tree.tmp" "$tree"
+	fi
+}
+
+build_bench() {
+	local run=(unshare --mount)
+	second_tree
+	[ "$(id -u)" = 0 ] || run=(unshare --map-root-user --mount)
+	# shellcheck disable=SC2016 # expands inside
+	"${run[@]}" sh -c 'mount --make-rprivate / && mount --bind "$1" "$2" && shift 2 && exec "$@"' sh \
+		"$CACHE/linux-bench" "$(realpath "$KSRC")" env BENCH_TREE=1 "$0" bench "$OBJECTS"
+}
+
+# In the namespace, under the lock of whoever made it
+if [ -n "${BENCH_TREE:-}" ]; then
+	build >&2
+	exit 0
+fi
+if [ "$FLAVOUR" = bench ] && { [ ! -f "$OUT/vmlinux.pvh" ] || [ -n "$OBJECTS" ]; }; then
+	[ -f "$CACHE/obj-ci/vmlinux" ] || "$0" ci --objects > /dev/null
+	locked build_bench >&2
+fi
 if [ "$FLAVOUR" = source ]; then
 	[ "$(cat "$KSRC/.patched" 2>/dev/null)" = "$VERSION $PSUM" ] || locked apply >&2
 	echo "$KSRC"
 	exit 0
 fi
-[ -f "$OUT/vmlinux.pvh" ] && [ -z "$OBJECTS" ] || locked build >&2
+[ "$FLAVOUR" = bench ] || { [ -f "$OUT/vmlinux.pvh" ] && [ -z "$OBJECTS" ]; } || locked build >&2
 touch "$OUT"
 echo "$OUT"

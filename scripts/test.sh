@@ -151,7 +151,7 @@ if any_vm 'ci|debug|off'; then
 	vm_tests "$CI" ci
 	took "VM tests on the ci kernel" $t
 fi
-for flavour in debug off; do
+for flavour in debug off bench; do
 	[ $MODE != quick ] && any_vm $flavour || continue
 	t=$SECONDS
 	kernel=$("$TOP/scripts/kernel-build.sh" $flavour)

@@ -22,8 +22,8 @@
 #define FUSE_IOMAP			(1ULL << 44)
 
 #define FUSE_IOMAP_METHOD_UPCALL	(1U << 0)	/* FUSE_IOMAP_BEGIN */
-#define FUSE_IOMAP_METHOD_LIST		(1U << 1)	/* reserved: static extent list */
-#define FUSE_IOMAP_METHOD_STRIPE	(1U << 2)	/* reserved: static stripe */
+#define FUSE_IOMAP_METHOD_LIST		(1U << 1)	/* FUSE_NOTIFY_IOMAP_LIST */
+#define FUSE_IOMAP_METHOD_STRIPE	(1U << 2)	/* FUSE_NOTIFY_IOMAP_STRIPE */
 #define FUSE_IOMAP_METHOD_BPF		(1U << 3)	/* struct fuse_iomap_bpf_ops */
 
 /* fuse_attr.flags: regular file whose data is reached through mappings */
@@ -127,6 +127,51 @@ struct fuse_iomap_dev_event_in {
 	__u32	flags;
 	__u64	offset;
 	__u64	length;
+};
+
+/* Notifications: all mappings of a file at once. Most that a file can have */
+#define FUSE_NOTIFY_IOMAP_STRIPE	102
+#define FUSE_NOTIFY_IOMAP_LIST		103
+#define FUSE_IOMAP_MAX_LIST		131072
+#define FUSE_IOMAP_MAX_STRIPS		64
+
+/**
+ * struct fuse_notify_iomap_list_out - FUSE_NOTIFY_IOMAP_LIST, 16 bytes
+ * @nodeid: a file whose inode the kernel has
+ * @generation: as in fuse_entry_out
+ * @count: of struct fuse_iomap_io that follow, in the order of the file, not
+ *	overlapping; 0: forget what was sent before
+ */
+struct fuse_notify_iomap_list_out {
+	__u64	nodeid;
+	__u32	generation;
+	__u32	count;
+};
+
+/**
+ * struct fuse_notify_iomap_stripe_out - FUSE_NOTIFY_IOMAP_STRIPE, 32 bytes
+ * @nodeid: a file whose inode the kernel has
+ * @generation: as in fuse_entry_out
+ * @count: of struct fuse_iomap_strip that follow
+ * @chunk: bytes that go to one strip, then to the next; a power of two, not less
+ *	than the page size
+ * @length: bytes of the file, from its start, that are mapped; a multiple of the
+ *	page size
+ */
+struct fuse_notify_iomap_stripe_out {
+	__u64	nodeid;
+	__u32	generation;
+	__u32	count;
+	__u64	chunk;
+	__u64	length;
+};
+
+/* The part of a striped file on one device, 24 bytes */
+struct fuse_iomap_strip {
+	__u64	addr;
+	__u64	length;
+	__u32	dev;
+	__u32	reserved;
 };
 
 #endif /* FUSE_IOMAP */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR BSD-2-Clause */
 /*
- * Control of the variants that only a kernel with CONFIG_FUSE_IOMAP_BENCH has. The
- * kernel's copy is include/uapi/linux/fuse_iomap_bench.h of kernel-patches/bench/;
- * ./run lint compares them. For measurements; no stable interface.
+ * Control of the variants that only a kernel with CONFIG_FUSE_IOMAP_BENCH has.
+ * scripts/kernel-build.sh puts this very file into the kernel that has
+ * kernel-patches/bench/. For measurements; no stable interface.
  */
 #ifndef _UAPI_LINUX_FUSE_IOMAP_BENCH_H
 #define _UAPI_LINUX_FUSE_IOMAP_BENCH_H

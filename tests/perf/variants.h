@@ -13,6 +13,9 @@
  * Mappings are the same under every variant, so that pages which are mapped, and inodes,
  * may stay. Between detach and attach, mappings are asked of the server (FUSE_IOMAP_BEGIN).
  *
+ * Open and map files after attach (and after bench_marks_start()): c, c+v, bpf-blob,
+ * bpf-inode and the marks have file operations of their own, which a file gets then.
+ *
  * c, c+v, c-slot, bpf-blob and bpf-inode need a kernel with CONFIG_FUSE_IOMAP_BENCH
  * (scripts/kernel-build.sh bench).
  *

@@ -9,36 +9,11 @@
 #include <string.h>
 #include <sys/uio.h>
 
-/* What <linux/fuse.h> of the series has */
-#define NOTIFY_STRIPE	102
-#define NOTIFY_LIST	103
-#define LIST_MAX	131072
-
+/* struct fuse_out_header of <linux/fuse.h>, which cannot be had beside <linux/fuse_iomap.h> */
 struct out_header {
 	uint32_t len;
 	int32_t error;
 	uint64_t unique;
-};
-
-struct list_out {
-	uint64_t nodeid;
-	uint32_t generation;
-	uint32_t count;
-};
-
-struct stripe_out {
-	uint64_t nodeid;
-	uint32_t generation;
-	uint32_t count;
-	uint64_t chunk;
-	uint64_t length;
-};
-
-struct strip {
-	uint64_t addr;
-	uint64_t length;
-	uint32_t dev;
-	uint32_t reserved;
 };
 
 static int notify(struct bench_variant *v, int code, void *head, size_t head_size, void *recs,
@@ -59,14 +34,14 @@ static int notify(struct bench_variant *v, int code, void *head, size_t head_siz
 
 static int send_stripe(struct bench_variant *v, const struct bench_file *f)
 {
-	struct stripe_out out = {
+	struct fuse_notify_iomap_stripe_out out = {
 		.nodeid = f->nodeid,
 		.generation = f->generation,
 		.count = f->nr,
 		.chunk = f->chunk,
 		.length = (f->size + 4095) & ~4095ULL,
 	};
-	struct strip strips[BENCH_STRIPS_MAX] = { 0 };
+	struct fuse_iomap_strip strips[BENCH_STRIPS_MAX] = { 0 };
 
 	for (uint32_t i = 0; i < f->nr; i++) {
 		strips[i].addr = f->ext[i].addr;
@@ -75,12 +50,13 @@ static int send_stripe(struct bench_variant *v, const struct bench_file *f)
 	}
 	/* The map, its header and two words of RCU, in a cache of a power of two or so */
 	v->info.kernel_bytes += 40 + f->nr * sizeof(strips[0]);
-	return notify(v, NOTIFY_STRIPE, &out, sizeof(out), strips, f->nr * sizeof(strips[0]));
+	return notify(v, FUSE_NOTIFY_IOMAP_STRIPE, &out, sizeof(out), strips,
+		      f->nr * sizeof(strips[0]));
 }
 
 static int send_list(struct bench_variant *v, const struct bench_file *f)
 {
-	struct list_out out = {
+	struct fuse_notify_iomap_list_out out = {
 		.nodeid = f->nodeid,
 		.generation = f->generation,
 		.count = f->nr,
@@ -98,7 +74,7 @@ static int send_list(struct bench_variant *v, const struct bench_file *f)
 		io[i].dev = f->ext[i].dev;
 	}
 	v->info.kernel_bytes += 40 + f->nr * sizeof(io[0]);
-	err = notify(v, NOTIFY_LIST, &out, sizeof(out), io, f->nr * sizeof(io[0]));
+	err = notify(v, FUSE_NOTIFY_IOMAP_LIST, &out, sizeof(out), io, f->nr * sizeof(io[0]));
 	free(io);
 	return err;
 }
@@ -120,10 +96,11 @@ static int static_attach(struct bench_variant *v, char *msg)
 
 static int static_drop(struct bench_variant *v, const struct bench_file *f, int fd, char *msg)
 {
-	struct list_out out = { .nodeid = f->nodeid, .generation = f->generation };
+	struct fuse_notify_iomap_list_out out = { .nodeid = f->nodeid,
+						  .generation = f->generation };
 
 	/* One that is not in memory has none */
-	notify(v, NOTIFY_LIST, &out, sizeof(out), NULL, 0);
+	notify(v, FUSE_NOTIFY_IOMAP_LIST, &out, sizeof(out), NULL, 0);
 	return 0;
 }
 
