@@ -51,6 +51,7 @@ enum famfs_slot_type {
 	FAMFS_SLOT_EXTENTS	= 2,	/* extents[first .. first + count), in order */
 	FAMFS_SLOT_INTERLEAVE	= 3,	/* 2..6 strips in the slot */
 	FAMFS_SLOT_INTERLEAVE_EXT = 4,	/* 7..16 strips, in extents[first + i] */
+	FAMFS_SLOT_INTERLEAVE_PACKED = 5, /* 7..16 strips in the slot, near each other */
 	FAMFS_SLOT_DEAD		= 255,	/* the file system is not this one any more */
 } __attribute__((packed));
 
@@ -67,6 +68,19 @@ struct famfs_slot_extent {
 	__u32	units;		/* its length; 0 in INTERLEAVE_EXT */
 };
 
+/*
+ * 7 to 16 strips in 48 bytes: of each the distance of its start to the least start of
+ * all in 20 bits, and that of its device's id to the least id in 4. What is farther apart
+ * is INTERLEAVE_EXT, which costs a second cache line.
+ */
+struct famfs_slot_packed {
+	__u16	low[FAMFS_SLOT_STRIPS_MAX];	/* of the start */
+	__u8	high[FAMFS_SLOT_STRIPS_MAX];	/* device << 4 | upper 4 bits of the start */
+};
+
+#define FAMFS_SLOT_PACKED_START_BITS	20
+#define FAMFS_SLOT_PACKED_DEV_BITS	4
+
 /**
  * struct famfs_slot - one file, 64 bytes
  * @generation: FUSE generation of the inode
@@ -76,20 +90,30 @@ struct famfs_slot_extent {
  *	extents' length in bytes if all but the last are equal, a power of two, else 0
  * @recip_shift: n / nstrips == (n * recip) >> recip_shift
  * @recip: see @recip_shift
+ * @base_dev: PACKED: least device id of its strips, less 1
+ * @base_start: PACKED: least start of its strips
  * @size: of the file in units, rounded up
  * @strips: SIMPLE, INTERLEAVE; zero where unused
  * @ext: EXTENTS, INTERLEAVE_EXT: records of the second table
+ * @packed: PACKED
  */
 struct famfs_slot {
 	__u32	generation;
 	enum famfs_slot_type type;
 	__u8	nstrips;
 	__u8	chunk_shift;
-	__u8	recip_shift;
-	__u32	recip;
+	union {
+		__u8	recip_shift;
+		__u8	base_dev;
+	};
+	union {
+		__u32	recip;
+		__u32	base_start;
+	};
 	__u32	size;
 	union {
 		struct famfs_strip strips[FAMFS_SLOT_STRIPS];
+		struct famfs_slot_packed packed;
 		struct {
 			__u32	first;
 			__u32	count;
@@ -110,6 +134,8 @@ _Static_assert(__builtin_offsetof(struct famfs_slot, recip) == 8, "");
 _Static_assert(__builtin_offsetof(struct famfs_slot, size) == 12, "");
 _Static_assert(__builtin_offsetof(struct famfs_slot, strips) == 16, "");
 _Static_assert(__builtin_offsetof(struct famfs_slot, ext) == 16, "");
+_Static_assert(__builtin_offsetof(struct famfs_slot, packed) == 16, "");
+_Static_assert(sizeof(struct famfs_slot_packed) == 48, "packed strips size");
 
 /* A contiguous run of a file on a device, all of it in bytes. */
 struct famfs_run {
@@ -163,7 +189,7 @@ FAMFS_FMAP_INLINE int famfs_slot_refuse(const struct famfs_slot *slot, enum famf
 {
 	if (type == FAMFS_SLOT_EMPTY)
 		return 0;
-	if (type > FAMFS_SLOT_INTERLEAVE_EXT)
+	if (type > FAMFS_SLOT_INTERLEAVE_PACKED)
 		return -EIO;
 	if (slot->generation != generation)
 		return -ESTALE;
@@ -208,11 +234,40 @@ FAMFS_FMAP_INLINE void famfs_slot_run_chunk(const struct famfs_strip *strip, __u
 	ret->dev = strip->dev;
 }
 
-/* famfs_slot_resolve_inside(): the second table has to be asked */
+/*
+ * The reciprocal's place is taken here. Of 7 to 16 strips there are 8 or 16 as a rule:
+ * shifted. The others pay for a division, a short one, since chunk numbers have 31
+ * bits (FAMFS_SLOT_SIZE_MAX).
+ */
+FAMFS_FMAP_INLINE int famfs_slot_run_packed(const struct famfs_slot *slot, __u32 unit_shift,
+					    __u64 pos, struct famfs_run *ret)
+{
+	__u32 nstrips = slot->nstrips, chunk, stripe, code;
+	struct famfs_strip strip;
+	__u64 nth;
+
+	famfs_fmap_shr(pos, slot->chunk_shift);
+	chunk = (__u32)pos;
+	if (nstrips & (nstrips - 1))
+		stripe = chunk / nstrips;
+	else
+		stripe = chunk >> (nstrips == 16 ? 4 : 3);
+	nth = chunk - stripe * nstrips;
+	famfs_fmap_hide(nth);
+	if (nth >= FAMFS_SLOT_STRIPS_MAX)
+		return -EIO;
+	code = (__u32)slot->packed.high[nth] << 16 | slot->packed.low[nth];
+	strip.dev = slot->base_dev + 1U + (code >> FAMFS_SLOT_PACKED_START_BITS);
+	strip.start = slot->base_start + (code & ((1U << FAMFS_SLOT_PACKED_START_BITS) - 1));
+	famfs_slot_run_chunk(&strip, slot->chunk_shift, unit_shift, chunk, stripe, ret);
+	return 1;
+}
+
+/* famfs_slot_resolve_inside(): this takes longer */
 #define FAMFS_SLOT_OUTSIDE	2
 
 /**
- * famfs_slot_resolve_inside() - famfs_slot_resolve() for what is in the slot itself
+ * famfs_slot_resolve_inside() - famfs_slot_resolve() for one extent, or up to 6 strips
  *
  * Return: FAMFS_SLOT_OUTSIDE if famfs_slot_resolve_outside() knows the answer.
  */
@@ -241,7 +296,8 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, _
 				     stripe, ret);
 		return 1;
 	}
-	if (type == FAMFS_SLOT_EXTENTS || type == FAMFS_SLOT_INTERLEAVE_EXT)
+	if (type == FAMFS_SLOT_EXTENTS || type == FAMFS_SLOT_INTERLEAVE_EXT ||
+	    type == FAMFS_SLOT_INTERLEAVE_PACKED)
 		return FAMFS_SLOT_OUTSIDE;
 	return famfs_slot_refuse(slot, type, generation);
 }
@@ -296,6 +352,9 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve_outside(const struct famfs_slot *slot,
 	__u64 chunk, stripe, nth;
 	__u32 unit;
 
+	/* Not inside: it would cost the others a register, and has time for a call. */
+	if (famfs_slot_load_type(slot) == FAMFS_SLOT_INTERLEAVE_PACKED)
+		return famfs_slot_run_packed(slot, unit_shift, pos, ret);
 	if (famfs_slot_load_type(slot) == FAMFS_SLOT_EXTENTS) {
 		unit = (__u32)(pos >> unit_shift);
 		e = famfs_slot_search(slot, extent, ctx, pos, unit);

@@ -7,7 +7,7 @@
 #include "slotmap.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdint.h>
 
 /*
  * A file under encoding, and its pieces in order, each one run on a device. Pieces are
@@ -145,6 +145,36 @@ static void encode_reciprocal(uint32_t n, struct famfs_slot *slot)
 	slot->recip = (uint32_t)(((1ULL << shift) + n - 1) / n);
 }
 
+/* Least of all strips, and how far the others are from it. False: too far. */
+static bool encode_packed(const struct famfs_slot_extent *ext, uint32_t n, struct famfs_slot *slot)
+{
+	struct famfs_strip low = ext[0].strip, high = ext[0].strip;
+
+	for (uint32_t i = 1; i < n; i++) {
+		const struct famfs_strip *s = &ext[i].strip;
+
+		low.dev = s->dev < low.dev ? s->dev : low.dev;
+		low.start = s->start < low.start ? s->start : low.start;
+		high.dev = s->dev > high.dev ? s->dev : high.dev;
+		high.start = s->start > high.start ? s->start : high.start;
+	}
+	if ((high.dev - low.dev) >> FAMFS_SLOT_PACKED_DEV_BITS ||
+	    (high.start - low.start) >> FAMFS_SLOT_PACKED_START_BITS || low.dev > UINT8_MAX + 1U)
+		return false;
+
+	slot->type = FAMFS_SLOT_INTERLEAVE_PACKED;
+	slot->base_dev = (uint8_t)(low.dev - 1);
+	slot->base_start = low.start;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t code = (ext[i].strip.dev - low.dev) << FAMFS_SLOT_PACKED_START_BITS |
+				(ext[i].strip.start - low.start);
+
+		slot->packed.low[i] = (uint16_t)code;
+		slot->packed.high[i] = (uint8_t)(code >> 16);
+	}
+	return true;
+}
+
 static int encode_strips(struct pieces *p, struct slotmap_record *ret)
 {
 	const struct famfs_fmap *f = p->fmap;
@@ -152,15 +182,22 @@ static int encode_strips(struct pieces *p, struct slotmap_record *ret)
 	bool inside = f->next <= FAMFS_SLOT_STRIPS;
 
 	for (uint32_t i = 0; i < f->next; i++) {
-		int err =
-			encode_strip(p, &f->ext[i], inside ? &slot->strips[i] : &ret->ext[i].strip);
+		struct famfs_strip strip;
+		int err = encode_strip(p, &f->ext[i], &strip);
 
 		if (err)
 			return err;
+		if (inside)
+			slot->strips[i] = strip;
+		else
+			ret->ext[i] = (struct famfs_slot_extent){ .strip = strip };
 	}
-	slot->type = inside ? FAMFS_SLOT_INTERLEAVE : FAMFS_SLOT_INTERLEAVE_EXT;
 	slot->nstrips = (uint8_t)f->next;
 	slot->chunk_shift = (uint8_t)__builtin_ctzll(f->chunk);
+	if (!inside && encode_packed(ret->ext, f->next, slot))
+		return 0;
+
+	slot->type = inside ? FAMFS_SLOT_INTERLEAVE : FAMFS_SLOT_INTERLEAVE_EXT;
 	encode_reciprocal(f->next, slot);
 	if (!inside) {
 		slot->ext.count = f->next;

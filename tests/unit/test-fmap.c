@@ -67,7 +67,10 @@ static void encode_strips_of(uint32_t n, struct slotmap_record *ret)
 
 	for (uint32_t i = 0; i < n; i++)
 		ext[i] = (struct famfs_extent){ .len = 1ULL << 43 };
+	/* Far away from the others: what is packed has no reciprocal. */
+	ext[n - 1].offset = (1ULL << FAMFS_SLOT_PACKED_START_BITS) << 12;
 	assert_int_equal(slotmap_encode(&f, &devs, GENERATION, 12, ret), 0);
+	assert_int_not_equal(ret->slot.type, FAMFS_SLOT_INTERLEAVE_PACKED);
 	assert_int_equal(ret->slot.nstrips, n);
 }
 
@@ -234,6 +237,7 @@ static void resolver_agrees_with_reference(void **state)
 	/* A generator that stopped making one form would go unnoticed. */
 	assert_true(seen[FAMFS_SLOT_SIMPLE] > 100 && seen[FAMFS_SLOT_EXTENTS] > 100);
 	assert_true(seen[FAMFS_SLOT_INTERLEAVE] > 100 && seen[FAMFS_SLOT_INTERLEAVE_EXT] > 100);
+	assert_true(seen[FAMFS_SLOT_INTERLEAVE_PACKED] > 100);
 	assert_true(uniform > 100 && uniform < seen[FAMFS_SLOT_EXTENTS] - 100);
 }
 
@@ -329,6 +333,61 @@ static void encoder_joins_extents_that_touch(void **state)
 	f.size = 0x200000;
 	assert_int_equal(slotmap_encode(&f, &devs, GENERATION, 21, &r), 0);
 	assert_int_equal(r.slot.type, FAMFS_SLOT_SIMPLE);
+}
+
+/* n strips, all at start 5 of device 1 but for the last, which is that much farther */
+static void encode_far(uint32_t n, uint64_t start, uint32_t last_id, struct slotmap_record *ret)
+{
+	struct slotmap_devs two = { .count = 2, .id = { 2, last_id } };
+	struct famfs_extent ext[FAMFS_MAX_EXTENTS];
+	struct famfs_fmap f = {
+		.size = (uint64_t)n * 3 * 0x200000 - 5,
+		.chunk = 0x200000,
+		.ext_type = FAMFS_EXT_INTERLEAVE,
+		.next = n,
+		.ext = ext,
+	};
+	uint64_t last = (n - 1) * 0x200000ULL + 1;
+	struct famfs_run run;
+
+	for (uint32_t i = 0; i < n; i++)
+		ext[i] = (struct famfs_extent){ .offset = 5ULL << 21, .len = 3 * 0x200000 };
+	ext[n - 1].offset = (5 + start) << 21;
+	ext[n - 1].devindex = 1;
+	assert_int_equal(slotmap_encode(&f, &two, GENERATION, 21, ret), 0);
+
+	assert_int_equal(resolve(ret, 21, last, &run), 1);
+	assert_int_equal(run.dev, last_id);
+	assert_int_equal(run.addr, (5 + start) << 21);
+	assert_int_equal(run.offset, last - 1);
+	assert_int_equal(run.length, 0x200000);
+	assert_int_equal(resolve(ret, 21, last + 2 * n * 0x200000ULL, &run), 1);
+	assert_int_equal(run.addr, (5 + start + 2) << 21);
+	assert_int_equal(resolve(ret, 21, n * 0x200000ULL, &run), 1);
+	assert_int_equal(run.dev, 2);
+	assert_int_equal(run.addr, 6 << 21);
+}
+
+static void many_strips_near_each_other_stay_in_the_slot(void **state)
+{
+	const uint64_t start_max = (1 << FAMFS_SLOT_PACKED_START_BITS) - 1;
+	const uint32_t id_max = 2 + (1 << FAMFS_SLOT_PACKED_DEV_BITS) - 1;
+	struct slotmap_record r;
+
+	for (uint32_t n = FAMFS_SLOT_STRIPS + 1; n <= FAMFS_SLOT_STRIPS_MAX; n++) {
+		encode_far(n, start_max, id_max, &r);
+		assert_int_equal(r.slot.type, FAMFS_SLOT_INTERLEAVE_PACKED);
+		assert_int_equal(r.nr_ext, 0);
+		encode_far(n, start_max, 1, &r);
+		assert_int_equal(r.slot.type, FAMFS_SLOT_INTERLEAVE_PACKED);
+		encode_far(n, start_max + 1, id_max, &r);
+		assert_int_equal(r.slot.type, FAMFS_SLOT_INTERLEAVE_EXT);
+		assert_int_equal(r.nr_ext, n);
+		encode_far(n, start_max, id_max + 1, &r);
+		assert_int_equal(r.slot.type, FAMFS_SLOT_INTERLEAVE_EXT);
+	}
+	encode_far(FAMFS_SLOT_STRIPS, 1, 3, &r);
+	assert_int_equal(r.slot.type, FAMFS_SLOT_INTERLEAVE);
 }
 
 static void encoder_refuses(void **state)
@@ -754,6 +813,7 @@ int main(void)
 		cmocka_unit_test(resolver_gives_the_documented_example),
 		cmocka_unit_test(slot_has_these_bytes),
 		cmocka_unit_test(encoder_joins_extents_that_touch),
+		cmocka_unit_test(many_strips_near_each_other_stay_in_the_slot),
 		cmocka_unit_test(encoder_refuses),
 		cmocka_unit_test(encoder_knows_its_limits),
 		cmocka_unit_test(empty_file_has_no_bytes),

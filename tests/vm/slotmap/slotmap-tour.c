@@ -76,7 +76,7 @@ static const struct famfs_extent uneven_ext[] = {
 	{ .offset = 144 * MIB, .len = 4 * MIB }, { .offset = 160 * MIB, .len = 2 * MIB },
 	{ .offset = 164 * MIB, .len = 2 * MIB },
 };
-static struct famfs_extent strips3[3], strips6[6], strips16[16];
+static struct famfs_extent strips3[3], strips6[6], strips16[16], outside16[16];
 
 static const struct {
 	const char *name;
@@ -93,6 +93,10 @@ static const struct {
 	{ "strips6", { 24 * MIB, UNIT, FAMFS_EXT_INTERLEAVE, 6, strips6 }, FAMFS_SLOT_INTERLEAVE },
 	{ "strips16",
 	  { 64 * MIB, UNIT, FAMFS_EXT_INTERLEAVE, 16, strips16 },
+	  FAMFS_SLOT_INTERLEAVE_PACKED },
+	/* As if they were too far apart to be packed: no device here is that large. */
+	{ "outside16",
+	  { 64 * MIB, UNIT, FAMFS_EXT_INTERLEAVE, 16, outside16 },
 	  FAMFS_SLOT_INTERLEAVE_EXT },
 	/* Published later, or never. */
 	{ "late",
@@ -109,8 +113,9 @@ static const struct {
 #define WHOLE		0
 #define SIMPLE		1
 #define STRIPS16	6
-#define LATE		7
-#define NEVER		8
+#define OUTSIDE16	7
+#define LATE		8
+#define NEVER		9
 
 static void place_strips(struct famfs_extent *e, uint32_t n, uint64_t start)
 {
@@ -324,13 +329,39 @@ static void publish(struct slotmap *m, size_t i)
 	is(rule, slotmap_publish(m, nodeid_of(i), &files[i].fmap, &devs), 0);
 }
 
+/* By hand, behind the extents of the others. */
+static void publish_outside(struct slotmap *m)
+{
+	const struct bpfload *b = slotmap_program(m);
+	struct famfs_slot *slot = &b->slots[nodeid_of(OUTSIDE16) - FAMFS_NODEID_FIRST];
+	struct slotmap_stats st;
+
+	slotmap_stats(m, &st);
+	*slot = (struct famfs_slot){
+		.generation = GENERATION,
+		.nstrips = 16,
+		.chunk_shift = 21,
+		.recip_shift = 35,
+		.recip = 1U << 31,
+		.size = 64 * MIB / UNIT,
+		.ext = { .first = (uint32_t)st.extents_used, .count = 16 },
+	};
+	for (uint32_t i = 0; i < 16; i++)
+		b->extents[slot->ext.first + i].strip = (struct famfs_strip){
+			.dev = devs.id[0],
+			.start = (uint32_t)(outside16[i].offset / UNIT),
+		};
+	__atomic_store_n(&slot->type, FAMFS_SLOT_INTERLEAVE_EXT, __ATOMIC_RELEASE);
+}
+
 static struct slotmap *full_map(void)
 {
 	struct slotmap *m = load_map(NR_SLOTS);
 
-	for (size_t i = 0; i < LATE; i++)
+	for (size_t i = 0; i < OUTSIDE16; i++)
 		if (slotmap_publish(m, nodeid_of(i), &files[i].fmap, &devs))
 			die("publish");
+	publish_outside(m);
 	return m;
 }
 
@@ -481,7 +512,7 @@ static struct slotmap *tour_pins(struct slotmap *m)
 	report(file_still_reads(STRIPS16), "the program outlives its loader");
 
 	is("adopt", adopt(&m), 0);
-	for (size_t i = 0; i < LATE; i++)
+	for (size_t i = 0; i < OUTSIDE16; i++)
 		bad += !!slotmap_check(m, nodeid_of(i), &files[i].fmap, &devs);
 	is("slots are as published", bad, 0);
 	slotmap_stats(m, &st);
@@ -566,6 +597,7 @@ int main(int argc, char **argv)
 	place_strips(strips3, 3, 400 * MIB);
 	place_strips(strips6, 6, 500 * MIB);
 	place_strips(strips16, 16, 600 * MIB);
+	place_strips(outside16, 16, 760 * MIB);
 	serve(argv[1]);
 
 	boot = load_map(1);
