@@ -55,6 +55,7 @@ def parse():
     p.add_argument("--quick", action="store_true", help="a subset, under three minutes")
     p.add_argument("--list", action="store_true", help="loads and variants")
     p.add_argument("--readme", action="store_true", help="then put the table into README.md")
+    p.add_argument("--once", action="store_true", help="one run of each VM: half the time, nothing is compared")
     p.add_argument("--from", dest="source", metavar="FILE", help="no run: report and --readme from results.json")
     args = p.parse_intermixed_args()
     args.variants = [v for v in args.variant.split(",") if v]
@@ -96,7 +97,7 @@ def cpu_model():
     return platform.machine()
 
 
-def describe(kernel):
+def describe(kernel, runs):
     commit = output("git", "rev-parse", "HEAD")
     if output("git", "status", "--porcelain", "--untracked-files=no"):
         commit += "-dirty"
@@ -112,7 +113,7 @@ def describe(kernel):
         "cpus": os.cpu_count(),
         "host_kernel": f"{platform.release()} {platform.version()}",
         "arguments": sys.argv[1:],
-        "runs": 2,
+        "runs": runs,
         "missing": [],
     }
 
@@ -190,8 +191,9 @@ class Progress:
 # ---- the run ----
 
 class Study:
-    def __init__(self, kernel):
+    def __init__(self, kernel, runs):
         self.kernel = kernel
+        self.runs = runs
         self.machines = []
         self.stopped = False
         self.lock = threading.Lock()
@@ -222,7 +224,7 @@ class Study:
 
     def run(self, vms):
         """{(name, run): Outcome} of what came to an end."""
-        jobs = [(v, run) for v in vms for run in (1, 2)
+        jobs = [(v, run) for v in vms for run in range(1, self.runs + 1)
                 if run == 1 or not {s.load for s in v.steps()} <= EXTRA_RUN_LOADS]
         made, done = {}, {}
         for v in vms:
@@ -362,13 +364,13 @@ def main():
     lock = check_room()
     t0 = time.monotonic()
     kernel = prepare()
-    meta = describe(kernel)
+    meta = describe(kernel, 1 if args.once else 2)
     vms = plan.select(plan.quick() if args.quick else plan.full(), args.loads, args.variants)
     native = (not args.loads or "native" in args.loads) and not args.variants
     if not vms and not native:
         die("nothing to do: none of these variants has any of these loads", 2)
 
-    study = Study(kernel)
+    study = Study(kernel, meta["runs"])
 
     def interrupted(_sig, _frame):
         study.stop()
@@ -383,7 +385,8 @@ def main():
         rows += more
     elif native:
         meta["missing"].append("native: the run was stopped")
-    meta["exact"] = f"{len(differ)} figures differ" if differ else "all exact figures were the same in two runs"
+    meta["exact"] = "one run, nothing was compared" if args.once else \
+        f"{len(differ)} figures differ" if differ else "all exact figures were the same in two runs"
     meta["seconds"] = round(time.monotonic() - t0, 1)
     bar_list = bars.compute(rows, given)
     everything, valid = write(meta, rows, bar_list)

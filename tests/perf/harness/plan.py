@@ -219,16 +219,14 @@ def split_loads(scale=1):
     return ["y=simple:16m", "z=strips:6:2m:96m"], steps
 
 
-def extent_group(variant):
-    """unit 4 KiB: pieces of 4 to 12 KiB, 16 MiB of them looked at, or all."""
-    layout, steps = [], []
+def extent_groups(variant):
+    """unit 4 KiB: pieces of 4 to 12 KiB. A mount each: not every variant can do them all."""
+    groups = []
     for n in EXTENTS:
-        size = "16m" if n == 1 else "0"
-        layout.append(f"x{n}=extents:{n}:{size}")
         params = {"layout": "extents", "extents": n}
-        steps.append(Step("extents", f"touch4k -R -n 4096 -f {MNT}/x{n}", params))
-        steps.append(Step("extents", f"read -R -n 4096 -f {MNT}/x{n}", params))
-    return Group(variant, steps, layout, unit=12)
+        steps = [Step("extents", f"{op} -R -n 4096 -f {MNT}/x", params) for op in ("touch4k", "read")]
+        groups.append(Group(variant, steps, [f"x=extents:{n}:{'16m' if n == 1 else 0}"], unit=12))
+    return groups
 
 
 def file_groups(variant, counts):
@@ -360,7 +358,7 @@ def fio_groups(variants):
 def full():
     vms = []
     for v in VARIANTS:
-        vms.append(Vm(f"variant-{v}", [mapped_group(v), extent_group(v), meta_group(v)] +
+        vms.append(Vm(f"variant-{v}", [mapped_group(v), meta_group(v)] + extent_groups(v) +
                       file_groups(v, [n for n in FILES if n <= 100000]), mem="2G"))
         if FILES[-1] <= FILES_MAX.get(v, FILES[-1]):
             vms.append(Vm(f"many-{v}", file_groups(v, FILES[-1:]), pmem=("6G",), mem="2G", seconds=60))
