@@ -55,6 +55,7 @@ def parse():
     p.add_argument("--quick", action="store_true", help="a subset, under three minutes")
     p.add_argument("--list", action="store_true", help="loads and variants")
     p.add_argument("--readme", action="store_true", help="then put the table into README.md")
+    p.add_argument("--tap", action="store_true", help="say the outcome as tests")
     p.add_argument("--once", action="store_true", help="one run of each VM: half the time, nothing is compared")
     p.add_argument("--from", dest="source", metavar="FILE", help="no run: report and --readme from results.json")
     args = p.parse_intermixed_args()
@@ -275,7 +276,7 @@ def join(done, vms, meta):
         first, second = done.get((v.name, 1)), done.get((v.name, 2))
         for o in (first, second):
             if o:
-                meta["missing"] += [m for m in o.missing if m not in meta["missing"]]
+                meta["missing"] += [m for m in dict.fromkeys(o.missing) if m not in meta["missing"]]
                 if o.died:
                     say(f"bench: {o.died}")
         o = first or second
@@ -314,6 +315,32 @@ def show_bars(bar_list):
             print(f"{'ok  ' if b['ok'] else 'MISS'} {b['name']:24} {b['value']:<9} must {b['must']}, aim {b['aim']}")
 
 
+def show_tap(everything, differ, valid, lacks):
+    """Each variant answered, each exact bar holds. lacks: the kernel is one without variants."""
+    count = 0
+
+    def test(good, rule, why=""):
+        nonlocal count
+        count += 1
+        print(f"{'not ok' if good is False else 'ok'} {count} - {rule}{'' if good is not None else f' # SKIP {why}'}")
+        if good is False and why:
+            print(f"# {why}")
+
+    meta, rows = everything["meta"], everything["results"]
+    for v in plan.VARIANTS:
+        missing = [m for m in meta["missing"] if f" {v}:" in m or f" {v} (" in m]
+        known = lacks and any("kernel lacks" in m for m in missing)
+        good = any(r["variant"] == v and r["kind"] == "exact" for r in rows) and not missing
+        test(None if known else good, f"bench: {v} answers", missing[0] if missing else "no figures")
+    test(not differ, "bench: minima and medians are the same in two runs", f"{len(differ)} differ, such as {differ[:1]}")
+    test(valid, "bench: results.json is what its schema says")
+    native = ("ab.native", "ab.mount-seconds", "ab.map-bytes", "ab.cache-lines")
+    for b in everything["bars"]:
+        if b["value"] is not None and not b["name"].startswith(native):
+            test(b["ok"], f"{b['name']}: {b.get('what', '')}", f"{b['value']}, must be {b['must']}; {b.get('from', '')}")
+    print(f"1..{count}")
+
+
 def check_room():
     if os.geteuid() != 0:
         die("not root: packages, kernels and BPF programs of the native rows need it")
@@ -336,6 +363,8 @@ def judge(args, bar_list, differ, meta, whole):
         say(f"bench: not exact: {d}")
     for m in meta["missing"]:
         say(f"bench: missing: {m}")
+    if args.quick and any(b["ok"] is False and not b["name"].startswith("ab.native") for b in bar_list):
+        status = 1
     if differ:
         say(f"bench: {len(differ)} exact figures differ between two runs")
         status = 1
@@ -391,9 +420,12 @@ def main():
     bar_list = bars.compute(rows, given)
     everything, valid = write(meta, rows, bar_list)
     report(everything, args.readme)
-    show_bars(bar_list)
+    if args.tap:
+        show_tap(everything, differ, valid, "-bench-" not in kernel.name)
+    else:
+        show_bars(bar_list)
     status = judge(args, bar_list, differ, meta, valid and not study.stopped)
-    print(f"bench: {len(rows)} rows in {meta['seconds']:.0f} s: {OUT / 'results.json'}")
+    say(f"bench: {len(rows)} rows in {meta['seconds']:.0f} s: {OUT / 'results.json'}")
     lock.close()
     return status
 

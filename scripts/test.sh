@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # test.sh [--quick|--full] [NAME...]: run tests; the last line is "N passed, N failed".
 #
-# NAME: unit, golden, lint, demo, or (the start of) a directory of tests/vm. Without one,
+# NAME: unit, golden, lint, demo, bench, or (the start of) a directory of tests/vm. Without one,
 # everything but lint. --quick: unit, golden and one VM. --full: also lint, and what takes long.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
@@ -166,6 +166,15 @@ if wanted demo && [ -x "$TOP/scripts/demo.sh" ] && [ $MODE != quick ]; then
 	t=$SECONDS
 	one "the demo ends with demo: ok" bash -c "'$TOP/scripts/demo.sh' | tee /dev/stderr | tail -n 1 | grep -qx 'demo: ok'"
 	took "the demo" $t
+fi
+if wanted bench && [ $MODE != quick ]; then
+	t=$SECONDS
+	say "--- the A/B harness, its quick part"
+	"$TOP/scripts/bench.py" --quick --tap > "$LOGS/bench.tap" 2> "$LOGS/bench.log" || true
+	grep -A1 '^not ok' "$LOGS/bench.tap" | sed 's/^/# bench: /' || true
+	grep '^ok ' "$LOGS/bench.tap" || tail -n 5 "$LOGS/bench.log"
+	tally "$LOGS/bench.tap" "the A/B harness"
+	took "the A/B harness" $t
 fi
 # Lint builds the touched objects several times over: by name, or in --full
 if [ $MODE = full ] || { [ ${#NAMES[@]} -gt 0 ] && wanted lint; }; then
