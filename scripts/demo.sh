@@ -11,10 +11,10 @@ set -euo pipefail
 
 KERNEL_FLAVOUR=ci
 GOLDEN=
-TIMEOUT=1200
+TIMEOUT=3600
 while [ $# -gt 0 ]; do
 	case $1 in
-	--debug)	KERNEL_FLAVOUR=debug; TIMEOUT=4800 ;;
+	--debug)	KERNEL_FLAVOUR=debug; TIMEOUT=14400 ;;
 	--golden)	[ $# -gt 1 ] || die "--golden needs a directory"; GOLDEN=$2; shift ;;
 	*)		die "unknown option '$1': demo [--debug] [--golden DIR]" ;;
 	esac

@@ -127,12 +127,19 @@ slot_of() { echo $(($(stat -c %i "$1") - 2)); }
 
 little_endian() { printf '%d %d %d %d' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24)); }
 
-# trace_fault SIZE FILE: one fault with the tracepoints on
+trace_setup() {
+	mountpoint -q $TRACE || mount -t tracefs none $TRACE
+	echo nop > $TRACE/current_tracer
+	echo 1 > $TRACE/events/fuse/fuse_iomap_begin/enable
+	echo 1 > $TRACE/events/fs_dax/enable
+}
+
+# trace_fault SIZE FILE [--write]: one fault with the tracepoints on
 trace_fault() {
 	echo 0 > $TRACE/tracing_on
 	echo > $TRACE/trace
 	echo 1 > $TRACE/tracing_on
-	show "$MMPAT" touch --size "$1" --write "$2"
+	show "$MMPAT" touch --size "$1" "${@:3}" "$2"
 	echo 0 > $TRACE/tracing_on
 	# The server looks at superblock and log now and then, by BPF as well
 	grep mmpat $TRACE/trace | tee "$OUT/trace.$1"
@@ -141,21 +148,19 @@ trace_fault() {
 
 show_trace() {
 	step "one 4 KiB fault and one 2 MiB fault, traced"
-	mountpoint -q $TRACE || mount -t tracefs none $TRACE
-	echo nop > $TRACE/current_tracer
-	echo 1 > $TRACE/events/fuse/fuse_iomap_begin/enable
-	echo 1 > $TRACE/events/fs_dax/enable
-	trace_fault 4k $MNT/trace/4k
+	trace_setup
+	trace_fault 4k $MNT/trace/4k --write
 	grep -qE 'dax_pte_fault_done.*NOPAGE' "$OUT/trace.4k" || die "the 4 KiB fault made no page"
-	trace_fault 2m $MNT/trace/2m
+	trace_fault 2m $MNT/trace/2m --write
 	grep -qE 'dax_pmd_fault_done.*NOPAGE' "$OUT/trace.2m" || die "the 2 MiB fault made no huge page"
 	echo 0 > $TRACE/events/enable
 }
 
+# show_bpf MOUNTPOINT FILE LINES: the program, its link, the slot of a file, and the first
+# LINES of a dump of the slots in use
 show_bpf() {
-	local pins uuid used f=$MNT/il/strips6
-	step "BPF: the struct_ops, its link, and the slot map"
-	uuid=$(famfs fsck $MNT | awk '/Filesystem UUID/ { print $3 }')
+	local pins uuid used mnt=$1 f=$2
+	uuid=$(famfs fsck "$mnt" | awk '/Filesystem UUID/ { print $3 }')
 	pins=/sys/fs/bpf/famfs/$uuid
 	show ls -l "$pins"
 	show "$BPFTOOL" struct_ops show
@@ -163,14 +168,14 @@ show_bpf() {
 	show "$BPFTOOL" link show
 	"$BPFTOOL" link show | grep -q struct_ops || die "bpftool shows no struct_ops link"
 	echo "# the slot of a file is its inode number - 2:"
-	show stat -c 'inode %i %n' $f
+	show stat -c 'inode %i %n' "$f"
 	# shellcheck disable=SC2046 # four bytes
-	show "$BPFTOOL" map lookup pinned "$pins/slots" key $(little_endian "$(slot_of $f)")
+	show "$BPFTOOL" map lookup pinned "$pins/slots" key $(little_endian "$(slot_of "$f")")
 	# All slots of the log's capacity are in the map: only those in use are shown here
-	used=$(famfs fsck $MNT | awk '/entries used/ { print $1 }')
+	used=$(famfs fsck "$mnt" | awk '/entries used/ { print $1 }')
 	echo "\$ $BPFTOOL map dump pinned $pins/slots"
 	"$BPFTOOL" map dump pinned "$pins/slots" | dump_head "$used" > "$OUT/slots.dump" || true
-	head -n 60 "$OUT/slots.dump"
+	head -n "$3" "$OUT/slots.dump"
 	echo "# ... the other slots in use are in slots.dump"
 	[ "$(grep -c '"key":' "$OUT/slots.dump")" = "$used" ] || die "the map dump has no $used slots"
 	[ "$(grep -c '"type": "FAMFS_SLOT_' "$OUT/slots.dump")" = "$used" ] ||
@@ -239,7 +244,8 @@ first() {
 	make_files
 	show_trace
 	write_and_read_back
-	show_bpf
+	step "BPF: the struct_ops, its link, and the slot map"
+	show_bpf $MNT $MNT/il/strips6 60
 
 	step "counters of the connection"
 	grep ^iomap_ "$info"
@@ -288,6 +294,31 @@ mount_golden() {
 	show mount -t famfs -o ro "${opts[@]}" "$1" "$MNT/$name"
 }
 
+# largest_file NAME: of its list; the names of some files are not for a shell
+largest_file() {
+	awk '$2 > 0 && NF == 3 && $3 ~ /^[A-Za-z0-9_.\/-]+$/ { print $2, $3 }' "$OUT/golden.d/$1.list" |
+		sort -rn | head -n 1
+}
+
+# show_golden NAME: the program and its map; one huge and one small fault, traced. The small
+# one comes second: no huge page goes where a small one is.
+HUGE_WANTED=0 HUGE_SEEN=0
+show_golden() {
+	local size path f
+	read -r size path < <(largest_file "$1") || return 0
+	f=$MNT/$1/$path
+	show_bpf "$MNT/$1" "$f" 16
+	trace_setup
+	if [ "$size" -ge 2097152 ]; then
+		HUGE_WANTED=$((HUGE_WANTED + 1))
+		trace_fault 2m "$f"
+		! grep -qE 'dax_pmd_fault_done.*NOPAGE' "$OUT/trace.2m" || HUGE_SEEN=$((HUGE_SEEN + 1))
+	fi
+	trace_fault 4k "$f"
+	grep -qE 'dax_pte_fault_done.*NOPAGE' "$OUT/trace.4k" || die "the 4 KiB fault made no page"
+	echo 0 > $TRACE/events/enable
+}
+
 # verify_golden NAME WAYS...
 verify_golden() {
 	local name=$1 info
@@ -331,14 +362,17 @@ golden() {
 			devs+=("$(device_of $n)")
 		done
 		mount_golden "$name" "${devs[@]}"
+		[ "$PHASE" != golden-first ] || show_golden "$name"
 		verify_golden "$name" "$@"
 	done < "$OUT/golden"
+	[ $HUGE_WANTED = 0 ] || [ $HUGE_SEEN -gt 0 ] || die "no 2 MiB fault made a huge page"
 	check_dmesg
 }
 
-case ${1:-} in
+PHASE=${1:-}
+case $PHASE in
 first | second)	"$1" ;;
-golden-first)	get_images; golden --by mmap --by read ;;
+golden-first)	get_images; golden --by mmap --by read --by direct ;;
 golden-second)	golden --by mmap ;;
 *)		echo "usage: demo-guest.sh first|second|golden-first|golden-second" >&2; exit 2 ;;
 esac
