@@ -158,13 +158,7 @@ void fileset_free(struct fileset *fs)
 
 /* ---- slots and hash ---- */
 
-uint32_t fileset_extents_max(uint32_t strips)
-{
-	return strips > FAMFS_SLOT_STRIPS ? strips : 0;
-}
-
-int64_t fileset_slots(uint64_t n, uint32_t strips, struct famfs_slot *slots,
-		      struct famfs_slot_extent *extents, uint64_t nr_extents)
+static int encode(uint64_t i, uint32_t strips, struct slotmap_record *ret)
 {
 	struct famfs_extent ext[FAMFS_MAX_EXTENTS];
 	struct famfs_fmap fmap = {
@@ -175,19 +169,33 @@ int64_t fileset_slots(uint64_t n, uint32_t strips, struct famfs_slot *slots,
 		.ext = ext,
 	};
 	struct slotmap_devs devs = { .count = FILESET_DEVS };
+
+	for (uint32_t d = 0; d < FILESET_DEVS; d++)
+		devs.id[d] = d + 1;
+	for (uint32_t k = 0; k < strips; k++) {
+		place(i, k, strips, &ext[k].devindex, &ext[k].offset);
+		ext[k].len = strip_length(strips);
+	}
+	return slotmap_encode(&fmap, &devs, FILESET_GENERATION, FILESET_UNIT_SHIFT, ret);
+}
+
+/* All files are alike. */
+uint32_t fileset_extents_max(uint32_t strips)
+{
+	struct slotmap_record r;
+
+	return encode(0, strips, &r) ? FAMFS_MAX_EXTENTS : r.nr_ext;
+}
+
+int64_t fileset_slots(uint64_t n, uint32_t strips, struct famfs_slot *slots,
+		      struct famfs_slot_extent *extents, uint64_t nr_extents)
+{
 	struct slotmap_record r;
 	uint64_t used = 0;
 
-	for (uint32_t i = 0; i < FILESET_DEVS; i++)
-		devs.id[i] = i + 1;
 	for (uint64_t i = 0; i < n; i++) {
-		int err;
+		int err = encode(i, strips, &r);
 
-		for (uint32_t k = 0; k < strips; k++) {
-			place(i, k, strips, &ext[k].devindex, &ext[k].offset);
-			ext[k].len = strip_length(strips);
-		}
-		err = slotmap_encode(&fmap, &devs, FILESET_GENERATION, FILESET_UNIT_SHIFT, &r);
 		if (err)
 			return err;
 		if (r.nr_ext > nr_extents - used)
