@@ -253,6 +253,7 @@ def native_rows(quick, missing):
     rows, found = [], []
     where = BUILD / "tests/perf/native"
     for words in ([where / "famfs-bench-native"] + (["--quick"] if quick else []),
+                  [where / "famfs-bench-lines"] + (["--quick"] if quick else []),
                   [where / "famfs-bench-mount"] + (["--log-mib", "8"] if quick else [])):
         if not words[0].exists():
             missing.append(f"native: {words[0].name} is not built")
