@@ -210,36 +210,104 @@ def write_html(everything, path):
     path.write_text("\n".join(out), encoding="utf-8")
 
 
-# ---- README ----
+# ---- README.md and docs/performance.md ----
 
 BEGIN, END = "<!-- bench:begin", "<!-- bench:end -->"
 
 
-def readme_lines(everything):
-    meta = everything["meta"]
-    yield f"{BEGIN}: made by ./run bench --readme -->"
-    yield "Instructions, warm, median; exact (QEMU `-icount`, one CPU, no mitigations):"
-    yield ""
-    yield "| | file | " + " | ".join(c[0] for c in tables.COLUMNS) + " |"
+def cost_lines(rows, short):
+    """short: variants by their file of 6 strips only, where they have one."""
+    yield "| variant | file | " + " | ".join(c[0] for c in tables.COLUMNS) + " |"
     yield "|---|---|" + "---|" * len(tables.COLUMNS)
-    for v, name, figures in tables.costs(everything["results"]):
+    lines = tables.costs(rows)
+    striped = {v for v, name, _ in lines if name == "6 strips"}
+    for v, name, figures in lines:
+        if short and v in striped and name != "6 strips":
+            continue
         yield f"| {'**bpf-array**' if v == 'bpf-array' else v} | {name} | " + " | ".join(tables.number(f) for f in figures) + " |"
-    yield ""
-    yield "| bar | value | must | aim |"
+
+
+def bar_lines(bars):
+    yield "| bar | value | must be at most | aim |"
     yield "|---|---|---|---|"
-    for b in everything["bars"]:
+    for b in bars:
         state = "not measured" if b["ok"] is None else tables.number(b["value"]) + ("" if b["ok"] else " **missed**")
-        yield f"| {b.get('what', b['name'])} | {state} | {tables.number(b['must'])} | {tables.number(b['aim'])} |"
+        yield f"| {b.get('what', b['name'])} (`{b['name']}`) | {state} | {tables.number(b['must'])} | {tables.number(b['aim'])} |"
+
+
+def growth_lines(rows):
+    """What grows: strips, extents, files; median of warm 4 KiB read faults."""
+    for title, load, param, params in (
+            ("strips", "interleave", "strips", {"op": "touch4k", "access": "read"}),
+            ("extents, at random", "extents", "extents", {"op": "touch4k"}),
+            ("files, drawn uniformly", "files", "files", {"dist": "uniform"})):
+        series = {v: dict(points) for v, points in
+                  series_of(rows, load, "touch", param, **params, **{"pass": "warm"}).items() if points}
+        counts = sorted({x for points in series.values() for x in points})
+        if not counts:
+            continue
+        yield ""
+        yield f"| {title} | " + " | ".join(tables.number(c) for c in counts) + " |"
+        yield "|---|" + "---|" * len(counts)
+        for v, points in series.items():
+            yield f"| {v} | " + " | ".join(tables.number(points.get(c)) for c in counts) + " |"
+
+
+def split_lines(rows):
+    parts = ("entry", "to-begin", "to-obtain", "obtain", "validate", "after-begin", "exit")
+    lines = []
+    for v in plan.VARIANTS:
+        found = {r["metric"]: r["value"] for r in
+                 results.find(rows, variant=v, load="split", params={"layout": "strips", "access": "read"})
+                 if "size" not in r["params"]}
+        if found:
+            lines.append(f"| {v} | " + " | ".join(tables.number(found.get(p)) for p in parts) + " |")
+    if lines:
+        yield ""
+        yield "| of a 4 KiB read fault, 6 strips | " + " | ".join(parts) + " |"
+        yield "|---|" + "---|" * len(parts)
+        yield from lines
+
+
+def provenance(meta):
+    return (f"Commit {meta['commit'][:12]}, {meta.get('compiler', '')}, {meta.get('exact', '')}. "
+            f"Native figures: {meta['cpu']}.")
+
+
+def readme_lines(everything):
+    yield "Instructions, warm, median; exact (QEMU `-icount`, one CPU, no mitigations). docs/performance.md has the rest."
+    yield ""
+    yield from cost_lines(everything["results"], True)
+    yield ""
+    yield from bar_lines(everything["bars"])
     yield ""
     yield " ".join(tables.summary(everything))
-    yield f"Commit {meta['commit'][:12]}, {meta.get('compiler', '')}; native figures: {meta['cpu']}."
-    yield END
+    yield provenance(everything["meta"])
 
 
-def write_readme(everything, path):
+def docs_lines(everything):
+    rows = everything["results"]
+    yield " ".join(tables.summary(everything))
+    yield ""
+    yield from cost_lines(rows, False)
+    yield from growth_lines(rows)
+    yield from split_lines(rows)
+    yield ""
+    yield from bar_lines(everything["bars"])
+    yield ""
+    yield provenance(everything["meta"])
+
+
+def fill(path, lines):
     """Between the markers; SystemExit if there are none."""
     text = path.read_text(encoding="utf-8")
     begin, end = text.find(BEGIN), text.find(END)
     if begin < 0 or end < begin:
         raise SystemExit(f"bench: {path.name} has no '{BEGIN} -->' and '{END}'")
-    path.write_text(text[:begin] + "\n".join(readme_lines(everything)) + text[end + len(END):], encoding="utf-8")
+    body = "\n".join([f"{BEGIN}: made by ./run bench --readme -->", *lines, END])
+    path.write_text(text[:begin] + body + text[end + len(END):], encoding="utf-8")
+
+
+def write_docs(everything, top):
+    fill(top / "README.md", readme_lines(everything))
+    fill(top / "docs/performance.md", docs_lines(everything))
