@@ -295,7 +295,7 @@ static const char *const access_name[] = {
 
 /*
  * Map length bytes; huge: aligned like the file, so that a 2 MiB fault is tried, else
- * off by a page, so that none is.
+ * off by a page, so that none is, and page by page.
  */
 static char *map_file(int fd, uint64_t offset, uint64_t length, bool huge)
 {
@@ -305,7 +305,12 @@ static char *map_file(int fd, uint64_t offset, uint64_t length, bool huge)
 		return NULL;
 	p = (char *)(((uintptr_t)p + REGION - 1) & ~(REGION - 1)) + (huge ? 0 : PAGE);
 	p = mmap(p, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	/* A scan gets an entry of 2 MiB, and many pages for one fault */
+	if (!huge && madvise(p, length, MADV_RANDOM))
+		return NULL;
+	return p;
 }
 
 /* One access to the page at offset; 0 or -errno. May die. */
