@@ -14,7 +14,10 @@ import time
 
 DIR, PATTERN, STOP = sys.argv[1], open(sys.argv[2], "rb").read(), sys.argv[3]
 # How long an operation may last before it counts as hung
-HUNG_S = 90
+HUNG_S = 300
+# A worker rests for so many times as long as its operation took, but not for longer than
+# that: nine that spin would leave the server no CPU
+REST, REST_MAX_S = 8, 0.2
 PAGE = 4096
 MADV_DONTNEED = 4
 libc = ctypes.CDLL(None, use_errno=True)
@@ -102,9 +105,11 @@ def worker(name, one, pipe):
         except OSError as e:
             good = False
             os.write(2, ("%s: %s\n" % (name, e)).encode())
-        longest = max(longest, time.monotonic() - start)
+        took = time.monotonic() - start
+        longest = max(longest, took)
         count += 1
         failed += not good
+        time.sleep(min(REST * took, REST_MAX_S))
     os.write(pipe, ("%s %d %d %d\n" % (name, count, failed, longest * 1000)).encode())
 
 
