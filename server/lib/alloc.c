@@ -233,6 +233,7 @@ int famfs_alloc_check_layout(const struct famfs_alloc *alloc, const struct famfs
 			     char *buf, size_t size)
 {
 	struct bucket b = { 0 };
+	uint64_t stripe;
 
 	if (l->nstrips < 1 || l->nstrips > FAMFS_MAX_STRIPS)
 		return layout_fault(buf, size, "nstrips must be 1 to 16");
@@ -243,6 +244,9 @@ int famfs_alloc_check_layout(const struct famfs_alloc *alloc, const struct famfs
 	if (!famfs_is_pow2(l->chunk) || l->chunk % FAMFS_ALLOC_UNIT)
 		return layout_fault(buf, size,
 				    "chunk size must be a power of two and a multiple of 2 MiB");
+	/* No decoder takes it, ours neither. */
+	if (__builtin_mul_overflow(l->chunk, l->nstrips, &stripe))
+		return layout_fault(buf, size, "chunk size times nstrips must be below 2^64");
 	for (uint32_t i = 0; i < l->nbuckets; i++) {
 		bucket_at(alloc, l->nbuckets, i, &b);
 		if ((b.end - b.start) * alloc->unit >= FAMFS_BUCKET_MIN)

@@ -1082,7 +1082,7 @@ static void layout_rules(void **state)
 		{ { 2 * MIB, 4, 0, 0 }, false },   { { 2 * MIB, 4, 65, 0 }, false },
 		{ { 2 * MIB, 4, 17, 0 }, false }, /* less than 1 GiB each */
 		{ { 6 * MIB, 4, 8, 0 }, false },   { { 4096, 4, 8, 0 }, false },
-		{ { 0, 4, 8, 0 }, false },
+		{ { 0, 4, 8, 0 }, false },	   { { 1ULL << 63, 2, 8, 0 }, false },
 	};
 	struct rig *r = *state;
 	struct famfs_fs *fs;

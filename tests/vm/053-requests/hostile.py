@@ -18,8 +18,10 @@ U64 = (1 << 64) - 1
 
 def connect():
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
+    # A timeout of Python's would make a full backlog an error at once
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("qq", 60, 0))
     s.connect(PATH)
+    s.settimeout(60)
     return s
 
 
