@@ -281,7 +281,7 @@ static int add_devices(struct worker *w, struct session_msg *msg)
 				    w->params.dev_path[i],
 				    (unsigned long long)w->params.dev_size[i],
 				    (unsigned long long)devs->dev[i].size, i, uuid);
-			return -ENXIO;
+			return -EUCLEAN;
 		}
 		err = add_device(w, i, msg);
 		if (err)
