@@ -33,7 +33,7 @@ CACHE = pathlib.Path(os.environ.get("FAMFS_CACHE") or
                      pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "famfs-bpf")
 SCHEMA = TOP / "tests/perf/results.schema.json"
 ROOM = 4 << 30          # free bytes below out/: backing files are sparse, but are written to
-EXTRA_RUN_LOADS = {"million"}   # once: nothing of it is compared
+ONCE = {"million", "threads"}   # nothing of these is compared
 
 
 def say(text):
@@ -226,7 +226,7 @@ class Study:
     def run(self, vms):
         """{(name, run): Outcome} of what came to an end."""
         jobs = [(v, run) for v in vms for run in range(1, self.runs + 1)
-                if run == 1 or not {s.load for s in v.steps()} <= EXTRA_RUN_LOADS]
+                if run == 1 or not {s.load for s in v.steps()} <= ONCE]
         made, done = {}, {}
         for v in vms:
             self.initramfs(v.programs, made)
@@ -339,7 +339,7 @@ def show_tap(everything, differ, valid, lacks):
         test(None if known else good, f"bench: {v} answers", missing[0] if missing else "no figures")
     test(not differ, "bench: minima and medians are the same in two runs", f"{len(differ)} differ, such as {differ[:1]}")
     test(valid, "bench: results.json is what its schema says")
-    native = ("ab.native", "ab.mount-seconds", "ab.map-bytes", "ab.cache-lines")
+    native = ("ab.native", "ab.mount-seconds", "ab.map-bytes", "ab.lines")
     for b in everything["bars"]:
         if b["value"] is not None and not b["name"].startswith(native):
             test(b["ok"], f"{b['name']}: {b.get('what', '')}", f"{b['value']}, must be {b['must']}; {b.get('from', '')}")

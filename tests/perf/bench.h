@@ -47,6 +47,8 @@ struct bench_opts {
 	unsigned int threads;
 	enum bench_dist dist;
 	bool exact;
+	bool ticks;
+	bool pin;
 	bool write;
 	bool random;
 	bool direct;
@@ -67,7 +69,17 @@ static inline uint64_t now(void)
 	asm volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
 	return low | (uint64_t)high << 32;
 }
+
+/* The end of a pass, for plugin/lines.c. */
+static inline void clock_mark(void)
+{
+	asm volatile("rdtscp" : : : "eax", "edx", "ecx", "memory");
+}
 #else
+static inline void clock_mark(void)
+{
+}
+
 #define BENCH_CLOCK_IS_TSC	0
 static inline uint64_t now(void)
 {

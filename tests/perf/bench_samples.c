@@ -58,7 +58,7 @@ int clock_init(void)
 	if (opts.exact && (!BENCH_CLOCK_IS_TSC || clock_pair > 8 ||
 			   pairs[CLOCK_PAIRS * 9 / 10] != pairs[0]))
 		return -EPROTO;
-	if (!opts.exact && BENCH_CLOCK_IS_TSC)
+	if (!opts.exact && !opts.ticks && BENCH_CLOCK_IS_TSC)
 		clock_ns = clock_calibrate();
 	return 0;
 }
@@ -156,7 +156,7 @@ void row_samples(const char *metric, struct json_object *params, struct samples 
 				       number(ticks_value(s->v[at < s->n ? at : s->n - 1])));
 	}
 	json_object_object_add(spread, "mean", number(ticks_value((uint64_t)(sum / (double)s->n))));
-	row_print(metric, opts.exact ? "instructions" : "ns", opts.exact ? "exact" : "native",
+	row_print(metric, opts.exact ? "instructions" : opts.ticks ? "ticks" : "ns", opts.exact ? "exact" : "native",
 		  params, number(ticks_value(s->v[s->n / 2])), s->n, spread);
 }
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,19 +133,55 @@ static void *touch_thread(void *arg)
 	return NULL;
 }
 
+/* The cpu-th of those that we may run on, in turn. */
+static void pin_to(unsigned int cpu)
+{
+	cpu_set_t may, one;
+	int seen = 0;
+
+	if (sched_getaffinity(0, sizeof(may), &may) || !CPU_COUNT(&may))
+		return;
+	cpu %= (unsigned int)CPU_COUNT(&may);
+	for (int i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET(i, &may) || (unsigned int)seen++ != cpu)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(i, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		return;
+	}
+}
+
+/* All at once: the first would be done before the last is made. */
+static pthread_barrier_t touch_start;
+
+static void *touch_pinned(void *arg)
+{
+	struct touches *t = arg;
+
+	if (opts.pin)
+		pin_to((unsigned int)(t->first / t->n));
+	pthread_barrier_wait(&touch_start);
+	return touch_thread(t);
+}
+
 static void touch_run(struct touches *t, unsigned int threads)
 {
 	pthread_t id[threads];
 
 	if (threads == 1) {
+		if (opts.pin)
+			pin_to(0);
 		touch_thread(t);
 		return;
 	}
+	pthread_barrier_init(&touch_start, NULL, threads);
 	for (unsigned int i = 0; i < threads; i++)
-		if (pthread_create(&id[i], NULL, touch_thread, &t[i]))
+		if (pthread_create(&id[i], NULL, touch_pinned, &t[i]))
 			fail("cannot make %u threads", threads);
 	for (unsigned int i = 0; i < threads; i++)
 		pthread_join(id[i], NULL);
+	pthread_barrier_destroy(&touch_start);
 }
 
 static struct json_object *touch_params(unsigned int pass)
@@ -207,6 +244,8 @@ void load_touch(void)
 			t[i].base = w.at;
 		pass_begin(&counted);
 		touch_run(t, opts.threads);
+		if (opts.pin)
+			clock_mark();
 		pass_end(&counted);
 		window_unmap(&w);
 		touch_join(t, opts.threads, &all);

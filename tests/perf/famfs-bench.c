@@ -102,6 +102,8 @@ static void usage(FILE *f)
 	      "      --seed N        of everything random (1)\n"
 	      "  -p, --passes N      the first is cold, the others are warm (2)\n"
 	      "  -t, --threads N     each touches a part of the file (1)\n"
+	      "      --pin           thread i stays on CPU i\n"
+	      "      --ticks         figures in ticks of the TSC, not in ns\n"
 	      "      --counters      hardware counters too, where the machine has them\n"
 	      "      --exact         runs under qemu -icount: the clock counts instructions\n"
 	      "      --variant NAME  word for the rows (mount)\n"
@@ -165,7 +167,7 @@ static void parse_param(char *text)
 			       json_object_new_int64(v) : json_object_new_string(equals));
 }
 
-enum { OPT_PREFIX = 256, OPT_DIST, OPT_SEED, OPT_COUNTERS, OPT_EXACT, OPT_VARIANT, OPT_PARAM };
+enum { OPT_PREFIX = 256, OPT_DIST, OPT_SEED, OPT_COUNTERS, OPT_EXACT, OPT_TICKS, OPT_PIN, OPT_VARIANT, OPT_PARAM };
 
 static const struct option options[] = {
 	{ "file", required_argument, NULL, 'f' },
@@ -184,6 +186,8 @@ static const struct option options[] = {
 	{ "passes", required_argument, NULL, 'p' },
 	{ "threads", required_argument, NULL, 't' },
 	{ "counters", no_argument, NULL, OPT_COUNTERS },
+	{ "ticks", no_argument, NULL, OPT_TICKS },
+	{ "pin", no_argument, NULL, OPT_PIN },
 	{ "exact", no_argument, NULL, OPT_EXACT },
 	{ "variant", required_argument, NULL, OPT_VARIANT },
 	{ "param", required_argument, NULL, OPT_PARAM },
@@ -210,6 +214,8 @@ static void parse_option(int opt, const char *name)
 	case 'p': opts.passes = (unsigned int)parse_number(name, optarg); break;
 	case 't': opts.threads = (unsigned int)parse_number(name, optarg); break;
 	case OPT_COUNTERS: opts.counters = true; break;
+	case OPT_TICKS: opts.ticks = true; break;
+	case OPT_PIN: opts.pin = true; break;
 	case OPT_EXACT: opts.exact = true; break;
 	case OPT_VARIANT: opts.variant = optarg; break;
 	case OPT_PARAM: parse_param(optarg); break;

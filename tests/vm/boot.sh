@@ -26,6 +26,7 @@
 #                  root the guest idles on the host and the clock jumps.
 #   -T             interactive: serial console on this terminal
 #   -v             print the times at the end (stderr)
+# VM_ACCEL in the environment: instead of tcg, such as tcg,thread=single
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 K=${VM_KERNEL:-}; INIT=${VM_INIT:-}; W=; MEM=1G; SMP=1; APPEND=; T=120; ICOUNT=; TTY=; V=; RD=
@@ -46,7 +47,7 @@ printf '%s\n' "$*" > "$W/cmd"
 
 bytes() { numfmt --from=iec "$1"; }
 ARGS=(-nodefaults -no-user-config -display none -vga none -no-reboot
-      -accel tcg -cpu "$CPU" -smp "$SMP" -kernel "$K"
+      -accel "${VM_ACCEL:-tcg}" -cpu "$CPU" -smp "$SMP" -kernel "$K"
 )
 if [ -n "$RD" ]; then       # base cpio + one with this run's command and the init
     mkdir -p "$W/rd"; cp "$W/cmd" "$W/rd/cmd"; cp "$INIT" "$W/rd/init"

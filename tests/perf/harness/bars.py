@@ -100,7 +100,7 @@ def compute(rows, given=()):
     b.ratio("fault-4k.c", "4 KiB first touch, warm, bpf-array / c", f4, "c", "touch", 1.04, 1.02)
     b.ratio("fault-2m.c", "2 MiB first touch, warm, bpf-array / c", f2, "c", "touch", 1.04, 1.02)
     b.difference("bpf-adds", "instructions per fault, bpf-array - c-slot", f4 + f2, "c-slot", "touch", 105, 60)
-    b.add("cache-lines-ratio", "dependent cache lines per cold lookup, interleaved, bpf-array / c", [], 0.6, 0.4)
+    b.add("lines-cold-ratio", "dependent cache lines per cold lookup, interleaved, bpf-array / c", [], 0.6, 0.4)
     b.add("native-cold-ratio", "native cold resolve, 1,000,000 files, bpf-array / V10 in C", [], 0.8, 0.5)
     b.add("native-hot", "native hot resolve, ns", [], 10, 5)
     b.ratio("fault-4k.ext4", "4 KiB first touch, warm, bpf-array / ext4-DAX", f4, "ext4-dax", "touch", 0.96, None)

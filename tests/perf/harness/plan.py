@@ -46,12 +46,14 @@ LOADS = {
     "kv": "LMDB, read-only, a mapping of the file",
     "fio": "fio, mmap and psync engines",
     "split": "parts of a fault and of a call: entry, obtain, validate, the rest",
+    "threads": "1, 2 and 4 CPUs side by side: locked instructions, and stores to lines of others",
     "native": "resolves, cache lines and a full log on this machine's own CPU",
 }
 STRIPS = (1, 2, 3, 6, 16)
 EXTENTS = (1, 16, 1000, 100000)
 FILES = (1, 1000, 100000, 1000000)
 DRAWS = 20000
+THREADS = (1, 2, 4)
 MIB = 1 << 20
 MNT = "/mnt/b"
 # Of the staged installation, at their own paths
@@ -79,6 +81,8 @@ class Step:
     fio: str = ""                               # a job file instead
 
     def command(self, variant):
+        if self.load == "threads":
+            return f"env -u FAMFS_BENCH_EXACT famfs-bench {self.words} > /dev/null"
         if self.fio:
             return (f"{self.words} fio --output-format=json --output=/tmp/fio.json "
                     f"/fio/{self.fio} > /tmp/fio.log 2>&1 && cat /tmp/fio.json")
@@ -125,6 +129,7 @@ class Vm:
     pmem: tuple = ("4G",)
     mem: str = "1G"
     programs: tuple = ()
+    cpus: int = 1                               # more: without -icount, under the plugin
     seconds: int = 40                           # until it was measured here
     timeout: int = 1500
 
@@ -353,6 +358,19 @@ def fio_groups(variants):
     return groups
 
 
+def thread_groups():
+    """Two passes a step, which the plugin tells apart; a file for each, or none would be cold."""
+    def steps():
+        return [Step("threads", f"touch4k -f {MNT}/u{n} -b {4 * MIB} -t {n} --pin --ticks",
+                     {"layout": "strips", "threads": n}) for n in THREADS]
+    files = [f"u{n}" for n in THREADS]
+    groups = [Group(v, steps(), [f"{f}=strips:6:2m:12m" for f in files])
+              for v in VARIANTS if v != "upcall"]
+    groups.append(Group("ext4-dax", steps(), setup=f"{EXT4[0]} && {EXT4[1]}", teardown=f"umount {MNT}",
+                        prepare=fill([(f, 4 * MIB) for f in files])))
+    return groups
+
+
 # ---- all of it ----
 
 def full():
@@ -370,6 +388,7 @@ def full():
     vms.append(Vm("anchors-other", anchor_memory() + [anchor_fuse("fuse-cache"), anchor_fuse("fuse-direct")],
                   mem="2G"))
     vms.append(Vm("anchors-device", [anchor_device_dax()], pmem=("1G", "1G"), mem="1G", seconds=15))
+    vms.append(Vm("threads", thread_groups(), pmem=("1G",), mem="1G", cpus=max(THREADS), seconds=120))
     vms.append(Vm("fio", fio_groups(VARIANTS), mem="2G", programs=("fio",), seconds=60))
     return vms
 

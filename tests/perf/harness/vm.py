@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 
-from . import plan
+from . import plan, threads
 
 # 8-byte copies: with ERMS, a copy of 4 KiB would count as 4096 instructions
 CPU = "max,la57=off,erms=off,fsrm=off"
@@ -146,6 +146,7 @@ class Reader:
         self.on_step = on_step
         self.steps = [(g, s) for g in vm.groups for s in g.steps]
         self.done = [False] * len(self.steps)
+        self.passed = []        # numbers of the steps that went well, in the order in which they ran
         self.outcome = Outcome([], [])
         self.text = []          # since the last @@ line, what is no row
         self.step = None
@@ -210,6 +211,8 @@ class Reader:
                 status, self.text = 1, [f"fio: {e}"]
         if status:
             self.outcome.missing.append(f"{step.load} under {group.variant} ({step.words}): {self.last_words()}")
+        else:
+            self.passed.append(number)
         self.on_step(step, group)
 
     def end(self, why):
@@ -238,8 +241,13 @@ class Machine:
         self.work.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="vm-", dir=self.work) as w:
             words = [self.top / "tests/vm/boot.sh", "-k", self.kernel / "vmlinux.pvh",
-                     "-i", self.build / "vminit", "-w", w, "-I", "-R", self.initramfs, "-C", CPU,
+                     "-i", self.build / "vminit", "-w", w, "-R", self.initramfs, "-C", CPU,
                      "-m", vm.mem, "-t", str(vm.timeout)]
+            if vm.cpus == 1:
+                words.append("-I")
+            else:
+                plugin = self.build / "tests/perf/bench-lines.so"
+                words += ["-c", str(vm.cpus), "-Q", f"-plugin {plugin},out={w}/lines"]
             for i, size in enumerate(vm.pmem):
                 words += ["-p", f"{size}:{w}/pmem{i}"]
             words += ["--", guest_script(vm)]
@@ -247,7 +255,8 @@ class Machine:
             with open(log, "w", encoding="utf-8") as out:
                 self.process = subprocess.Popen(
                     ["nice", "-n", "5", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
+                    stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+                    env={**os.environ, "VM_ACCEL": "tcg" if vm.cpus == 1 else "tcg,thread=single"})
                 try:
                     for line in self.process.stdout:
                         out.write(line)
@@ -259,6 +268,9 @@ class Machine:
                     self.stop_group()
                 status = self.process.wait()
                 out.write(said)
+            lines = pathlib.Path(w) / "lines"
+            if lines.exists():
+                reader.outcome.rows += threads.rows(lines, reader.steps, reader.passed, self.kernel / "System.map")
             why = "the run was stopped" if self.stopped else \
                 f"the VM ended early ({(said.strip().splitlines() or [f'status {status}'])[-1][:200]})"
             if not reader.finished and not self.stopped:
