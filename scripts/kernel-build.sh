@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kernel-build.sh ci|debug|off|bench [--objects]: print the directory of the built kernel
+# kernel-build.sh ci|debug|off|bench|base [--objects]: print the directory of the built kernel
 # (vmlinux.pvh); --objects: even if there is one, also bring source and objects up to date.
 # kernel-build.sh source: only apply the patches, and print the directory of the source.
 #
@@ -9,14 +9,15 @@
 # only what depends on them. A finished kernel is kept under a key made of version,
 # patches, config fragments and compiler.
 #
-# bench: kernel-patches/bench/ on top, for measurements. Its source is a second tree, of hard
-# links to the first but for what differs, and is built in the place of the first (in a mount
-# namespace): the commands that made an object name the source, and so all but a few objects
-# of the ci kernel are good for it.
+# bench: kernel-patches/bench/ on top, for measurements. base: no patches at all, the same config
+# otherwise, to measure against. The source of each is a tree of its own, of hard links to the
+# first but for what differs, and is built in the place of the first (in a mount namespace): the
+# commands that made an object name the source, and so all but a few objects of the ci kernel
+# are good for it.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
-FLAVOUR=${1:?usage: kernel-build.sh ci|debug|off|bench|source [--objects]}
+FLAVOUR=${1:?usage: kernel-build.sh ci|debug|off|bench|base|source [--objects]}
 OBJECTS=${2:-}
 P=$TOP/kernel-patches
 C=$P/config
@@ -25,11 +26,13 @@ ci)	frags=("$C/vm.config" "$C/fuse-iomap.config") objects=4700;;
 debug)	frags=("$C/vm.config" "$C/debug.config" "$C/fuse-iomap.config") objects=4900;;
 off)	frags=("$C/vm.config" "$C/off.config") objects=4700;;
 bench)	frags=("$C/vm.config" "$C/fuse-iomap.config" "$C/bench.config") objects=4700;;
+base)	frags=("$C/vm.config") objects=4700;;
 source)	frags=() objects=0;;
-*)	die "unknown kernel '$FLAVOUR': ci, debug, off or bench";;
+*)	die "unknown kernel '$FLAVOUR': ci, debug, off, bench or base";;
 esac
 
-mapfile -t patches < <(grep -v '^#' "$P/series" 2>/dev/null | sed "s|^|$P/|")
+patches=()
+[ "$FLAVOUR" = base ] || mapfile -t patches < <(grep -v '^#' "$P/series" 2>/dev/null | sed "s|^|$P/|")
 # Headers that the kernel and its users both have to have: FILE PLACE
 extra=()
 if [ "$FLAVOUR" = bench ]; then
@@ -120,7 +123,7 @@ build() {
 	apply
 	# These differ from the ci kernel in few files. Their objtool must not look new, or all
 	# is compiled again: the commands that made it name the object directory.
-	if [ ! -d "$OBJ" ] && [[ $FLAVOUR = off || $FLAVOUR = bench ]] && [ -f "$CACHE/obj-ci/vmlinux" ]; then
+	if [ ! -d "$OBJ" ] && [[ $FLAVOUR = off || $FLAVOUR = bench || $FLAVOUR = base ]] && [ -f "$CACHE/obj-ci/vmlinux" ]; then
 		say "starting from the objects of the ci kernel"
 		rm -rf "$OBJ.tmp"
 		mkdir "$OBJ.tmp"
@@ -154,12 +157,12 @@ build() {
 		tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
 }
 
-# second_tree: $CACHE/linux-bench, hard links to $KSRC, whose own notes are its own
+# second_tree: $CACHE/linux-$FLAVOUR, hard links to $KSRC, whose own notes are its own
 second_tree() {
-	local tree=$CACHE/linux-bench
+	local tree=$CACHE/linux-$FLAVOUR
 	if [ "$(cat "$tree/.source" 2>/dev/null)" != "$(cat "$KSRC/.source" 2>/dev/null || echo "$SRC $VERSION")" ]; then
-		say "making a second tree of the source, of links"
-		rm -rf "$tree" "$tree.tmp" "$CACHE/obj-bench"
+		say "making another tree of the source, of links"
+		rm -rf "$tree" "$tree.tmp" "$OBJ"
 		mkdir "$tree.tmp"
 		find "$(realpath "$KSRC")" -mindepth 1 -maxdepth 1 ! -name .git ! -name .patched ! -name .touched \
 			! -name .source -exec cp -al -t "$tree.tmp" {} +
@@ -169,29 +172,31 @@ second_tree() {
 	fi
 }
 
-build_bench() {
+build_second() {
 	local run=(unshare --mount)
 	second_tree
 	[ "$(id -u)" = 0 ] || run=(unshare --map-root-user --mount)
 	# shellcheck disable=SC2016 # expands inside
 	"${run[@]}" sh -c 'mount --make-rprivate / && mount --bind "$1" "$2" && shift 2 && exec "$@"' sh \
-		"$CACHE/linux-bench" "$(realpath "$KSRC")" env BENCH_TREE=1 "$0" bench "$OBJECTS"
+		"$CACHE/linux-$FLAVOUR" "$(realpath "$KSRC")" env SECOND_TREE=1 "$0" "$FLAVOUR" "$OBJECTS"
 }
 
 # In the namespace, under the lock of whoever made it
-if [ -n "${BENCH_TREE:-}" ]; then
+if [ -n "${SECOND_TREE:-}" ]; then
 	build >&2
 	exit 0
 fi
-if [ "$FLAVOUR" = bench ] && { [ ! -f "$OUT/vmlinux.pvh" ] || [ -n "$OBJECTS" ]; }; then
+second=
+[[ $FLAVOUR != bench && $FLAVOUR != base ]] || second=1
+if [ -n "$second" ] && { [ ! -f "$OUT/vmlinux.pvh" ] || [ -n "$OBJECTS" ]; }; then
 	[ -f "$CACHE/obj-ci/vmlinux" ] || "$0" ci --objects > /dev/null
-	locked build_bench >&2
+	locked build_second >&2
 fi
 if [ "$FLAVOUR" = source ]; then
 	[ "$(cat "$KSRC/.patched" 2>/dev/null)" = "$VERSION $PSUM" ] || locked apply >&2
 	echo "$KSRC"
 	exit 0
 fi
-[ "$FLAVOUR" = bench ] || { [ -f "$OUT/vmlinux.pvh" ] && [ -z "$OBJECTS" ]; } || locked build >&2
+[ -n "$second" ] || { [ -f "$OUT/vmlinux.pvh" ] && [ -z "$OBJECTS" ]; } || locked build >&2
 touch "$OUT"
 echo "$OUT"
