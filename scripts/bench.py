@@ -33,7 +33,7 @@ CACHE = pathlib.Path(os.environ.get("FAMFS_CACHE") or
                      pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "famfs-bpf")
 SCHEMA = TOP / "tests/perf/results.schema.json"
 ROOM = 4 << 30          # free bytes below out/: backing files are sparse, but are written to
-ONCE = {"million", "threads"}   # nothing of these is compared
+ONCE = {"million", "threads", "mmaplock"}   # nothing of these is compared
 
 
 def say(text):
@@ -98,7 +98,8 @@ def cpu_model():
     return platform.machine()
 
 
-def describe(kernel, runs):
+def describe(kernels, runs):
+    kernel = kernels["bench"]
     commit = output("git", "rev-parse", "HEAD")
     if output("git", "status", "--porcelain", "--untracked-files=no"):
         commit += "-dirty"
@@ -106,6 +107,7 @@ def describe(kernel, runs):
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "commit": commit,
         "kernel_key": kernel.name,
+        "base_kernel_key": kernels["base"].name,
         "config_sha256": hashlib.sha256((kernel / ".config").read_bytes()).hexdigest(),
         "compiler": first_line(output("gcc", "--version")),
         "bpf_compiler": first_line(output("clang", "--version")),
@@ -120,13 +122,14 @@ def describe(kernel, runs):
 
 
 def prepare():
-    """Packages, user space, kernel; where the kernel is."""
+    """Packages, user space, kernels; where the kernels are: with the series, and without."""
     subprocess.run([TOP / "scripts/deps.sh"], check=True)
     flavours = (TOP / "scripts/kernel-build.sh").read_text(encoding="utf-8")
     flavour = "bench" if "\nbench)" in flavours else "ci"
-    kernel = output_or_die([TOP / "scripts/kernel-build.sh", flavour])
+    kernels = {"bench": pathlib.Path(output_or_die([TOP / "scripts/kernel-build.sh", flavour])),
+               "base": pathlib.Path(output_or_die([TOP / "scripts/kernel-build.sh", "base"]))}
     subprocess.run([TOP / "scripts/build.sh"], check=True)
-    return pathlib.Path(kernel)
+    return kernels
 
 
 def output_or_die(words):
@@ -192,8 +195,8 @@ class Progress:
 # ---- the run ----
 
 class Study:
-    def __init__(self, kernel, runs):
-        self.kernel = kernel
+    def __init__(self, kernels, runs):
+        self.kernels = kernels
         self.runs = runs
         self.machines = []
         self.stopped = False
@@ -213,7 +216,7 @@ class Study:
         return made[extra]
 
     def one(self, v, run, initramfs, progress):
-        machine = vm.Machine(TOP, BUILD, self.kernel, initramfs, OUT / f"run{run}")
+        machine = vm.Machine(TOP, BUILD, self.kernels, initramfs, OUT / f"run{run}")
         with self.lock:
             if self.stopped:
                 return None
@@ -288,7 +291,7 @@ def join(done, vms, meta):
         if not o:
             meta["missing"].append(f"all of {v.name}: the run was stopped")
             continue
-        meta.setdefault("kernel", o.kernel)
+        meta.setdefault("base_kernel" if v.flavour == "base" else "kernel", o.kernel)
         meta.setdefault("qemu_lines", {})[v.name] = o.qemu
         rows += o.rows
         if first and second:
@@ -397,14 +400,14 @@ def main():
         return 0
     lock = check_room()
     t0 = time.monotonic()
-    kernel = prepare()
-    meta = describe(kernel, 1 if args.once else 2)
+    kernels = prepare()
+    meta = describe(kernels, 1 if args.once else 2)
     vms = plan.select(plan.quick() if args.quick else plan.full(), args.loads, args.variants)
     native = (not args.loads or "native" in args.loads) and not args.variants
     if not vms and not native:
         die("nothing to do: none of these variants has any of these loads", 2)
 
-    study = Study(kernel, meta["runs"])
+    study = Study(kernels, meta["runs"])
 
     def interrupted(_sig, _frame):
         study.stop()
@@ -426,7 +429,7 @@ def main():
     everything, valid = write(meta, rows, bar_list)
     report(everything, args.readme)
     if args.tap:
-        show_tap(everything, differ, valid, "-bench-" not in kernel.name)
+        show_tap(everything, differ, valid, "-bench-" not in kernels["bench"].name)
     else:
         show_bars(bar_list)
     status = judge(args, bar_list, differ, meta, valid and not study.stopped)

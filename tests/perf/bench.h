@@ -20,6 +20,8 @@
 #define SZ_4K	(4UL << 10)
 #define SZ_2M	(2UL << 20)
 
+#define THREADS_MAX	256
+
 enum bench_dist { DIST_ALL, DIST_UNIFORM, DIST_ZIPF };
 
 /**
@@ -171,5 +173,7 @@ void load_null(void);
 void load_fill(void);
 void load_make(void);
 void load_split(void);
+void load_scan(void);
+void load_mmaplock(void);
 
 #endif /* FAMFS_PERF_BENCH_H */

@@ -80,6 +80,7 @@ static void split_pass(int fd, uint64_t bytes)
 		return;
 	}
 	window_map(&w, fd, 0, bytes, true);
+	madvise(w.at, bytes, MADV_RANDOM);
 	for (uint64_t at = 0; at < bytes; at += SZ_4K) {
 		volatile char *x = w.at + at;
 

@@ -3,8 +3,9 @@
  * First touches of a mapped file: touch4k, touch2m, and fork, where the child touches
  * what the parent has. One sample per touch; a mapping is made anew for each pass.
  *
- * touch4k maps the file 4 KiB off the colour of 2 MiB pages, so that every touch is
- * one fault of 4 KiB, whatever the file system would rather do. touch2m maps on colour.
+ * touch4k maps the file 4 KiB off the colour of 2 MiB pages and says MADV_RANDOM, so that
+ * every touch is one fault of 4 KiB, whatever the file system would rather do. touch2m maps on
+ * colour. sparse is off colour and in random order; only with --random it says so by madvise(2).
  */
 #include "bench.h"
 
@@ -207,7 +208,7 @@ static void touch_join(struct touches *t, unsigned int threads, struct samples *
 
 void load_touch(void)
 {
-	bool small = !strcmp(opts.load, "touch4k");
+	bool small = !strcmp(opts.load, "touch4k"), sparse = !strcmp(opts.load, "sparse");
 	size_t stride = small ? SZ_4K : SZ_2M, n, each;
 	struct touches t[opts.threads];
 	struct samples all;
@@ -222,7 +223,7 @@ void load_touch(void)
 	if (opts.draws && opts.draws < n)
 		n = opts.draws;
 	each = n / opts.threads;
-	if (opts.random) {
+	if (opts.random || sparse) {
 		order = rng_permutation(opts.seed, bytes / stride);
 		if (!order)
 			fail("out of memory");
@@ -239,7 +240,12 @@ void load_touch(void)
 		struct json_object *params = touch_params(pass);
 		struct pass counted;
 
-		window_map(&w, fd, opts.offset, bytes, small);
+		if (sparse)
+			json_object_object_add(params, "advice",
+					       json_object_new_string(opts.random ? "random" : "none"));
+		window_map(&w, fd, opts.offset, bytes, small || sparse);
+		if (small || (sparse && opts.random))
+			madvise(w.at, bytes, MADV_RANDOM);
 		for (unsigned int i = 0; i < opts.threads; i++)
 			t[i].base = w.at;
 		pass_begin(&counted);
@@ -285,6 +291,7 @@ void load_fork(void)
 		pid_t pid;
 
 		window_map(&w, fd, opts.offset, bytes, true);
+		madvise(w.at, bytes, MADV_RANDOM);
 		t = (struct touches){ .base = w.at, .stride = SZ_4K, .n = n,
 				      .samples = { .v = shared, .room = n } };
 		touch_thread(&t);

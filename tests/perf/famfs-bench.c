@@ -66,6 +66,9 @@ static const struct load {
 } loads[] = {
 	{ "touch4k", load_touch, "first touch of each 4 KiB of --file, one fault each" },
 	{ "touch2m", load_touch, "first touch of each 2 MiB of --file" },
+	{ "sparse", load_touch, "first touch of one 4 KiB in each 2 MiB of --file" },
+	{ "scan", load_scan, "touch each 4 KiB (or --size) of --file, the whole timed; and munmap, close" },
+	{ "mmaplock", load_mmaplock, "mmap_lock taken by --threads that fault; needs tracefs" },
 	{ "fork", load_fork, "touch, fork, and touch in the child" },
 	{ "read", load_io, "pread of --size bytes over --file" },
 	{ "write", load_io, "pwrite of --size bytes over --file" },
@@ -232,7 +235,6 @@ static const char *option_name(int opt)
 	return "?";
 }
 
-#define THREADS_MAX	256
 #define COUNT_MAX	(1UL << 31)
 
 int main(int argc, char **argv)

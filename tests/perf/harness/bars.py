@@ -40,11 +40,11 @@ class Bars:
                             params={"layout": "simple", **op["params"]})
         return None
 
-    def add(self, name, what, found, must, aim):
+    def add(self, name, what, found, must, aim, study="ab"):
         """found: (value, where) candidates; the worst is the bar's."""
         found = list(found)
         value, source = max(found) if found else (None, "")
-        bar = {"name": f"ab.{name}", "what": what, "value": None if value is None else round(value, 4),
+        bar = {"name": f"{study}.{name}", "what": what, "value": None if value is None else round(value, 4),
                "must": must, "aim": aim, "ok": None if value is None else value <= must,
                "aim_met": None if value is None or aim is None else value <= aim}
         if source:
@@ -63,6 +63,23 @@ class Bars:
         self.bars.append({"name": f"ab.{name}", "what": what, "value": value, "must": [low, high],
                           "aim": None, "ok": None if value is None else low <= value <= high,
                           "aim_met": None})
+
+    def medians(self, name, what, ops, other, metric, must, aim):
+        self.add(name, what, ((x / y, f"{where}: {x} / {y}") for where, x, y in
+                              self.pairs(ops, other, metric) if y and where.endswith("median")), must, aim, "fast")
+
+    def same_rows(self, a, b, loads, metrics, **params):
+        """(ratio, where) of each row that two variants have."""
+        for row in self.rows:
+            if row["variant"] != a or row["load"] not in loads or row["metric"] not in metrics or \
+                    any(row["params"].get(k) != v for k, v in params.items()):
+                continue
+            other = [r for r in results.find(self.rows, variant=b, load=row["load"], metric=row["metric"])
+                     if r["params"] == row["params"]]
+            if other and other[0]["value"]:
+                what = " ".join(str(v) for k, v in row["params"].items() if k != "layout")
+                yield (row["value"] / other[0]["value"],
+                       f"{a} / {b}, {row['metric']}, {what}: {row['value']} / {other[0]['value']}")
 
     def growth(self, name, what, load, metric, param, big, small, must, aim):
         """A figure at the largest count against that at the smallest, in the same load."""
@@ -86,6 +103,59 @@ def touch(load, op):
 def calls(direct=False):
     return [{"load": "io", "name": op, "params": {"op": op, "size": 4096, "direct": direct, "pass": "warm",
                                                   "order": "sequential"}} for op in ("read", "write")]
+
+
+TOUCHES = ("fault-4k", "fault-2m", "io", "scan", "fork")
+
+
+def compute_fast(b):
+    """What the patches to mm and fs/dax are worth, against the kernel without them."""
+    f4, f2 = touch("fault-4k", "touch4k"), touch("fault-2m", "touch2m")
+    base = "ext4-dax-base"
+    b.medians("fault-4k-read", "4 KiB read fault, warm, isolated, bpf-array / ext4-DAX unpatched", f4[:1], base,
+              "touch", 0.78, 0.70)
+    b.medians("fault-4k-write", "4 KiB write fault, warm, same", f4[1:], base, "touch", 0.65, 0.60)
+    b.medians("fault-2m-read", "2 MiB read fault, warm, same", f2[:1], base, "touch", 0.70, 0.62)
+    scan = {"op": "scan", "stride": 4096, "pass": "warm"}
+    for other, must, aim in (("device-dax", 0.15, 0.05), ("tmpfs", 0.4, 0.1)):
+        b.add(f"scan.{other}", f"touch of every 4 KiB in sequence, mapping misaligned, mean a page, bpf-array / {other}",
+              [x for o in (other, f"{other}-base") for x in b.same_rows("bpf-array", o, ("scan",), ("touch-mean",), **scan)],
+              must, aim, "fast")
+    found = []
+    for v in ("bpf-array", "ext4-dax", "xfs-dax"):
+        for row in results.find(b.rows, variant=v, load="scan", metric="touch",
+                                params={"op": "sparse", "advice": "none", "pass": "cold"}):
+            other = b.one(variant=v, load="scan", metric="touch",
+                          params={**row["params"], "advice": "random", "order": "random"})
+            if other:
+                found.append((row["value"] / other["value"],
+                              f"{v}, {row['params']['access']}: {row['value']} / {other['value']}"))
+    b.add("sparse", "one touch in 2 MiB, at random, cold / without map-around", found, 1.05, 1.00, "fast")
+    found = []
+    for row in results.find(b.rows, load="mmaplock", metric="mmap-locks"):
+        faults = b.one(variant=row["variant"], load="mmaplock", metric="faults", params=row["params"])
+        if faults and faults["value"] and not row["variant"].endswith("-base"):
+            found.append((row["value"] / faults["value"], f"{row['variant']}, {row['params']['access']}: "
+                          f"{row['value']} in {faults['value']} faults"))
+    b.add("mmap-lock", "mmap_lock acquisitions per fault, two threads on one file", found, 0, 0, "fast")
+    for fs in ("ext4", "xfs"):
+        b.add(fs, f"{fs}-DAX with the patches / without, each row",
+              b.same_rows(f"{fs}-dax", f"{fs}-dax-base", TOUCHES, ("touch", "touch-mean", "touch-child", "call")),
+              1.00, 0.95, "fast")
+    b.add("unmap-close", "munmap + close after touching, ext4- and XFS-DAX with the patches / without",
+          [x for fs in ("ext4", "xfs") for x in
+           b.same_rows(f"{fs}-dax", f"{fs}-dax-base", ("scan",), ("unmap-close",))], 1.05, 1.00, "fast")
+
+
+def map_growth(rows):
+    """(bytes, where): what a file adds to the maps, from the smallest to the largest number of files. The
+    maps round up to pages and have tables that do not grow: that part is not of a file."""
+    sizes = {r["params"]["files"]: r["value"] for r in results.find(rows, variant="bpf-array", load="server",
+                                                                    metric="mem.map") if r["params"].get("files", 0) >= 1000}
+    if len(sizes) > 1:
+        small, big = min(sizes), max(sizes)
+        yield ((sizes[big] - sizes[small]) / (big - small),
+               f"{sizes[big]:.0f} bytes of {big} files, {sizes[small]:.0f} of {small}")
 
 
 def compute(rows, given=()):
@@ -117,10 +187,8 @@ def compute(rows, given=()):
     b.add("open-fault.requests", "FUSE requests of warm open + first touch",
           [(r["value"], f"{r['params']['files']} files") for r in
            results.find(rows, variant="bpf-array", load="files", metric="requests", params={"pass": "warm"})], 0, 0)
-    b.add("map-bytes-per-file", "map memory per file, bytes",
-          [(r["value"] / r["params"]["files"], f"{r['params']['files']} files") for r in
-           results.find(rows, variant="bpf-array", load="server", metric="mem.map")
-           if r["params"]["files"] >= 100000], 64, 64)
+    b.add("map-bytes-per-file", "map memory that a file adds, bytes", map_growth(rows), 64, 64)
+    compute_fast(b)
     named = {bar["name"]: bar for bar in b.bars}
     for bar in given:
         named[bar["name"]] = {**{k: named.get(bar["name"], {}).get(k) for k in ("what",)

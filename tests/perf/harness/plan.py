@@ -31,10 +31,16 @@ ANCHORS = {
     "tmpfs": "tmpfs, huge=never; huge=always for 2 MiB",
     "fuse-cache": "plain FUSE, page cache",
     "fuse-direct": "plain FUSE, FOPEN_DIRECT_IO",
+    "ext4-dax-base": "ext4-dax on the kernel without patches",
+    "xfs-dax-base": "xfs-dax on the kernel without patches",
+    "device-dax-base": "device-dax on the kernel without patches",
+    "tmpfs-base": "tmpfs on the kernel without patches",
 }
 LOADS = {
     "fault-4k": "first touch of each 4 KiB: read, write, in sequence, at random",
     "fault-2m": "first touch of each 2 MiB",
+    "scan": "every 4 KiB in sequence, off the colour of 2 MiB, and munmap + close; and one in 2 MiB",
+    "mmaplock": "mmap_lock taken by two threads that fault",
     "fork": "touch, fork, touch in the child",
     "io": "read() and write() of 4 KiB, 64 KiB, 1 MiB, with and without O_DIRECT",
     "interleave": "faults and 4 KiB I/O on files of 1, 2, 3, 6 and 16 strips",
@@ -53,6 +59,7 @@ STRIPS = (1, 2, 3, 6, 16)
 EXTENTS = (1, 16, 1000, 100000)
 FILES = (1, 1000, 100000, 1000000)
 DRAWS = 20000
+DRAWS_FEW = 4000                # of files that fit into any cache
 THREADS = (1, 2, 4)
 MIB = 1 << 20
 MNT = "/mnt/b"
@@ -81,6 +88,9 @@ class Step:
     fio: str = ""                               # a job file instead
 
     def command(self, variant):
+        if self.load == "mmaplock":
+            params = " ".join(f"--param {shlex.quote(f'{k}={v}')}" for k, v in self.params.items())
+            return f"env -u FAMFS_BENCH_EXACT famfs-bench {self.words} --variant {shlex.quote(variant)} {params}"
         if self.load == "threads":
             return f"env -u FAMFS_BENCH_EXACT famfs-bench {self.words} > /dev/null"
         if self.fio:
@@ -129,7 +139,9 @@ class Vm:
     pmem: tuple = ("4G",)
     mem: str = "1G"
     programs: tuple = ()
-    cpus: int = 1                               # more: without -icount, under the plugin
+    cpus: int = 1                               # more: without -icount
+    plugin: bool = True                         # ... under the plugin that counts lines
+    flavour: str = "bench"                      # of the kernel: this, or base
     seconds: int = 40                           # until it was measured here
     timeout: int = 1500
 
@@ -162,6 +174,19 @@ def fault_2m(scale):
     return (a, b) if scale > 1 else (a + c, b + d)
 
 
+def scan(scale):
+    """In all: 8 MiB in sequence, and one page in each 2 MiB, whose own means and ends are compared."""
+    steps, files = [], []
+    for how in ("read",) if scale > 1 else ("read", "write"):
+        w = " -w" if how == "write" else ""
+        files += [(f"a{how[0]}", 8 * MIB), (f"b{how[0]}", 64 * MIB // scale), (f"c{how[0]}", 64 * MIB // scale)]
+        steps += [Step("scan", f"scan -f {MNT}/a{how[0]}{w}", {"layout": "simple"}),
+                  Step("scan", f"sparse -f {MNT}/b{how[0]}{w}", {"layout": "simple"}),
+                  Step("scan", f"sparse -f {MNT}/c{how[0]} -R{w}", {"layout": "simple"}),
+                  Step("scan", f"scan -f {MNT}/b{how[0]} -s 2m{w}", {"layout": "simple"})]
+    return files, steps
+
+
 def fork():
     return [("k", 4 * MIB)], [Step("fork", f"fork -f {MNT}/k", {"layout": "simple"})]
 
@@ -185,7 +210,7 @@ def kv():
 
 def simple_file_loads(scale=1):
     """Loads that one contiguous file will do for: what anchors have, too."""
-    parts = [fault_4k(scale), fault_2m(scale), io(scale)]
+    parts = [fault_4k(scale), fault_2m(scale), io(scale), scan(scale)]
     if scale == 1:
         parts += [fork(), kv()]
     return [f for files, _ in parts for f in files], [s for _, steps in parts for s in steps]
@@ -239,8 +264,9 @@ def file_groups(variant, counts):
     for n in counts:
         if n > FILES_MAX.get(variant, n):
             continue
-        steps = [Step("files", f"files -d {MNT} -c {n} -n {DRAWS} --dist {dist}")
-                 for dist in ("zipf", "uniform")]
+        draws = DRAWS_FEW if n <= 1000 else DRAWS
+        steps = [Step("files", f"files -d {MNT} -c {n} -n {draws} --dist {dist}")
+                 for dist in (("zipf", "uniform") if n > 1 else ("uniform",))]
         groups.append(Group(variant, steps, [f"f=files:{n}:4k"], unit=12,
                             drawn=DRAWS if variant in PER_FILE and n > PER_FILE_MAX else 0))
     return groups
@@ -279,7 +305,7 @@ def anchor_fs(variant, mkfs, mount, scale=1, loads=None):
     files = [f for f in files if f[0] in names]
     if scale == 1 and not loads:
         steps += [Step("meta", f"{op} -d {MNT}/f -c 1000") for op in ("stat", "open", "readdir")]
-        steps += [Step("files", f"files -d {MNT}/f -c 1000 -n {DRAWS} --dist {dist}")
+        steps += [Step("files", f"files -d {MNT}/f -c 1000 -n {DRAWS_FEW} --dist {dist}")
                   for dist in ("zipf", "uniform")]
     make = "" if scale > 1 or loads else f"; mkdir {MNT}/f; famfs-bench make -d {MNT}/f -c 1000 -s 4k"
     return Group(variant, steps, setup=f"{mkfs} && {mount}", teardown=f"umount {MNT}",
@@ -311,7 +337,7 @@ def anchor_memory():
     """Where there is no file system to mount, or more than one kind of page."""
     groups = [
         anchor_fs("tmpfs", "true", f"mount -t tmpfs -o huge=never,size=600M t {MNT}",
-                  loads=("fault-4k", "fork", "io", "kv")),
+                  loads=("fault-4k", "fork", "io", "kv", "scan")),
         anchor_fs("tmpfs", "true", f"mount -t tmpfs -o huge=always,size=600M t {MNT}",
                   loads=("fault-2m",)),
         Group("anon", [Step("fault-4k", f"touch4k -f anon -b 16m {w}", {"layout": "simple"})
@@ -328,11 +354,42 @@ def anchor_memory():
     return groups
 
 
-def anchor_device_dax():
+def anchor_device_dax(variant="device-dax"):
     steps = [Step("fault-4k", f"touch4k -f $DAX4K -b 16m {w}", {"layout": "simple"}) for w in ("", "-w")]
     steps += [Step("fault-2m", f"touch2m -f $DAX2M -b 128m {w}", {"layout": "simple"}) for w in ("", "-w")]
-    return Group("device-dax", steps,
+    steps += [Step("scan", f"scan -f $DAX4K -b 8m {w}", {"layout": "simple"}) for w in ("", "-w")]
+    return Group(variant, steps,
                  setup='make_devdax', teardown="true")
+
+
+# ---- the kernel without patches ----
+
+def base_vms(quick_scale=0):
+    """The anchors that the patches before FUSE change, where they are not."""
+    scale = quick_scale or 1
+    loads = ("fault-4k", "fault-2m", "io", "scan", "fork")
+    vms = [Vm("base-fs", [anchor_fs("ext4-dax-base", *EXT4, scale=scale, loads=loads),
+                          anchor_fs("xfs-dax-base", *XFS, scale=scale, loads=loads)] if not quick_scale else
+              [anchor_fs("ext4-dax-base", *EXT4, scale=scale, loads=loads)], mem="1G", flavour="base")]
+    if not quick_scale:
+        vms[0].groups.append(anchor_fs("tmpfs-base", "true", f"mount -t tmpfs -o huge=never,size=600M t {MNT}",
+                                       loads=("fault-4k", "scan")))
+        vms.append(Vm("base-device", [anchor_device_dax("device-dax-base")], pmem=("1G", "1G"), mem="1G",
+                      seconds=15, flavour="base"))
+    return vms
+
+
+def lock_vms():
+    """Two CPUs; counts, not time."""
+    steps = [Step("mmaplock", f"mmaplock -f {MNT}/l -b {4 * MIB} {w}", {"layout": "simple"}) for w in ("", "-w")]
+    ext4 = {"setup": f"mount -t tracefs t /sys/kernel/tracing; {EXT4[0]} && {EXT4[1]}", "teardown": f"umount {MNT}",
+            "prepare": fill([("l", 4 * MIB)])}
+    trace = "[ -d /sys/kernel/tracing/events ] || mount -t tracefs t /sys/kernel/tracing"
+    return [Vm("locks", [Group("ext4-dax", steps, **ext4),
+                         Group("bpf-array", steps, ["l=simple:4m"], prepare=trace)],
+               pmem=("1G",), cpus=2, plugin=False, seconds=20),
+            Vm("base-locks", [Group("ext4-dax-base", steps, **ext4)], pmem=("1G",), cpus=2, plugin=False,
+               flavour="base", seconds=20)]
 
 
 def anchor_fuse(variant, scale=1):
@@ -377,7 +434,7 @@ def full():
     vms = []
     for v in VARIANTS:
         vms.append(Vm(f"variant-{v}", [mapped_group(v), meta_group(v)] + extent_groups(v) +
-                      file_groups(v, [n for n in FILES if n <= 100000]), mem="2G"))
+                      file_groups(v, [n for n in FILES if n <= 100000]), mem="2G", pmem=("6G",)))
         if FILES[-1] <= FILES_MAX.get(v, FILES[-1]):
             vms.append(Vm(f"many-{v}", file_groups(v, FILES[-1:]), pmem=("6G",), mem="2G", seconds=60))
     vms.append(Vm("million", [Group("bpf-array", [Step("million", f"files -d {MNT} -c 1000000 -p 1")],
@@ -388,17 +445,20 @@ def full():
     vms.append(Vm("anchors-other", anchor_memory() + [anchor_fuse("fuse-cache"), anchor_fuse("fuse-direct")],
                   mem="2G"))
     vms.append(Vm("anchors-device", [anchor_device_dax()], pmem=("1G", "1G"), mem="1G", seconds=15))
+    vms += base_vms() + lock_vms()
     vms.append(Vm("threads", thread_groups(), pmem=("1G",), mem="1G", cpus=max(THREADS), seconds=120))
     vms.append(Vm("fio", fio_groups(VARIANTS), mem="2G", programs=("fio",), seconds=60))
     return vms
 
 
 def quick():
-    """One VM, everything that an exact bar of faults and I/O needs, fewer touches."""
+    """Everything that an exact bar of faults and I/O needs, fewer touches."""
     scale = 4
     groups = [mapped_group(v, scale) for v in VARIANTS]
-    groups += [anchor_fs("ext4-dax", *EXT4, scale=scale), anchor_fuse("fuse-direct", scale)]
-    return [Vm("quick", groups, seconds=60, timeout=600)]
+    half = len(groups) // 2
+    anchors = [anchor_fs("ext4-dax", *EXT4, scale=scale), anchor_fuse("fuse-direct", scale)]
+    return [Vm("quick-1", groups[:half] + anchors, seconds=60, timeout=1500),
+            Vm("quick-2", groups[half:], seconds=60, timeout=1500)] + base_vms(scale)
 
 
 def select(vms, loads, variants):

@@ -78,6 +78,34 @@ def plot_bars(rows, columns, unit, clip_at=None):
     return script
 
 
+def plot_pairs(rows, variants, load, metric, params, unit):
+    """Of each variant a bar on the kernel of the series, and one on that without patches."""
+    found = {}
+    for v in variants:
+        for i, name in enumerate((v, f"{v}-base")):
+            r = results.find(rows, variant=name, load=load, metric=metric, params=params)
+            if r:
+                found[v, i] = r[0]["value"]
+    names = [v for v in variants if (v, 0) in found]
+    if not names:
+        return None
+    top = max(found.values())
+    script = GNUPLOT_HEAD.format(height=90 + 44 * len(names))
+    plots = []
+    for i, title in enumerate(("with the series", "without")):
+        lines = [f"{found[v, i]} {y - 0.38 * i:.2f} {y + 0.34 - 0.38 * i:.2f} {y + 0.17 - 0.38 * i:.2f} \"{tables.number(found[v, i])}\""
+                 for y, v in enumerate(reversed(names)) if (v, i) in found]
+        if not lines:
+            continue
+        script += block(f"d{i}", lines)
+        plots.append(f"$d{i} using 1:4:(0):1:2:3 with boxxyerror fs solid noborder lc rgb \"{COLOURS[i]}\" title \"{title}\"")
+        plots.append(f"$d{i} using 1:4:5 with labels left offset 0.5,0 font \",11\" notitle")
+    tics = ", ".join(f"\"{name_of(v)}\" {y}" for y, v in enumerate(reversed(names)))
+    script += f"set xrange [0:{top * 1.22:.0f}]\nset yrange [-0.7:{len(names) + 0.4}]\nset ytics ({tics})\n"
+    script += f"set xlabel \"{unit}\"\nset key top right horizontal\nplot " + ", \\\n  ".join(plots) + "\n"
+    return script
+
+
 def plot_lines(series, xlabel, ylabel, log="", xtics=""):
     """series: {name: [(x, y)]}"""
     series = {k: sorted(v) for k, v in series.items() if v}
@@ -123,6 +151,15 @@ def plots(rows):
     yield ("4 KiB first touch", "./run bench fault-4k", plot_bars(rows, c[0:2], instr))
     yield ("2 MiB first touch", "./run bench fault-2m", plot_bars(rows, c[2:4], instr))
     yield ("read() and write() of 4 KiB", "./run bench io", plot_bars(rows, c[4:6], instr))
+    yield ("Touching every 4 KiB in sequence, the mapping 4 KiB off: mean a page", "./run bench scan", plot_pairs(
+        rows, ("bpf-array", "ext4-dax", "xfs-dax", "device-dax", "tmpfs"), "scan", "touch-mean",
+        {"op": "scan", "stride": 4096, "access": "read", "pass": "warm"}, instr))
+    yield ("With the patches to mm and fs/dax, and without: 4 KiB read fault", "./run bench fault-4k", plot_pairs(
+        rows, ("bpf-array", "ext4-dax", "xfs-dax", "device-dax", "tmpfs"), "fault-4k", "touch",
+        {"layout": "simple", "access": "read", "order": "sequential", "pass": "warm"}, instr))
+    yield ("With the patches to mm and fs/dax, and without: 2 MiB read fault", "./run bench fault-2m", plot_pairs(
+        rows, ("bpf-array", "ext4-dax", "xfs-dax", "device-dax"), "fault-2m", "touch",
+        {"layout": "simple", "access": "read", "order": "sequential", "pass": "warm"}, instr))
     yield ("4 KiB read fault against number of strips", "./run bench interleave", plot_lines(
         series_of(rows, "interleave", "touch", "strips", op="touch4k", access="read", **{"pass": "warm"}),
         "strips", "instructions"))

@@ -57,7 +57,7 @@ export -f step
 def guest_script(vm):
     """The whole script; steps are numbered through."""
     lines = [PRELUDE]
-    if any(g.variant != "device-dax" for g in vm.groups):
+    if any(not g.variant.startswith("device-dax") for g in vm.groups):
         lines.append("make_pmem")
     number = 0
     for i, g in enumerate(vm.groups):
@@ -230,8 +230,8 @@ class Reader:
 class Machine:
     """One run of a Vm. stop() from another thread ends it."""
 
-    def __init__(self, top, build, kernel, initramfs, work):
-        self.top, self.build, self.kernel, self.initramfs = top, build, kernel, initramfs
+    def __init__(self, top, build, kernels, initramfs, work):
+        self.top, self.build, self.kernels, self.initramfs = top, build, kernels, initramfs
         self.work = work
         self.process = None
         self.stopped = False
@@ -240,11 +240,13 @@ class Machine:
         reader = Reader(vm, on_step)
         self.work.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="vm-", dir=self.work) as w:
-            words = [self.top / "tests/vm/boot.sh", "-k", self.kernel / "vmlinux.pvh",
+            words = [self.top / "tests/vm/boot.sh", "-k", self.kernels[vm.flavour] / "vmlinux.pvh",
                      "-i", self.build / "vminit", "-w", w, "-R", self.initramfs, "-C", CPU,
                      "-m", vm.mem, "-t", str(vm.timeout)]
             if vm.cpus == 1:
                 words.append("-I")
+            elif not vm.plugin:
+                words += ["-c", str(vm.cpus)]
             else:
                 plugin = self.build / "tests/perf/bench-lines.so"
                 words += ["-c", str(vm.cpus), "-Q", f"-plugin {plugin},out={w}/lines"]
@@ -255,8 +257,8 @@ class Machine:
             with open(log, "w", encoding="utf-8") as out:
                 self.process = subprocess.Popen(
                     ["nice", "-n", "5", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-                    env={**os.environ, "VM_ACCEL": "tcg" if vm.cpus == 1 else "tcg,thread=single"})
+                    stderr=subprocess.PIPE, text=True, errors="replace", process_group=0,
+                    env={**os.environ, "VM_ACCEL": "tcg,thread=single" if vm.cpus > 1 and vm.plugin else "tcg"})
                 try:
                     for line in self.process.stdout:
                         out.write(line)
@@ -270,7 +272,7 @@ class Machine:
                 out.write(said)
             lines = pathlib.Path(w) / "lines"
             if lines.exists():
-                reader.outcome.rows += threads.rows(lines, reader.steps, reader.passed, self.kernel / "System.map")
+                reader.outcome.rows += threads.rows(lines, reader.steps, reader.passed, self.kernels[vm.flavour] / "System.map")
             why = "the run was stopped" if self.stopped else \
                 f"the VM ended early ({(said.strip().splitlines() or [f'status {status}'])[-1][:200]})"
             if not reader.finished and not self.stopped:
