@@ -96,7 +96,16 @@ static __always_inline int answer(const struct famfs_run *run, struct fuse_iomap
  */
 enum { ARG_NODEID, ARG_GENERATION, ARG_POS, ARG_COUNT, ARG_OPFLAGS, ARG_OUT };
 
-/* Not inlined: its calls would cost the others registers. */
+/* Not inlined, like the next: what they need would cost the others registers. */
+static __noinline int begin_packed(__u64 *ctx, const struct famfs_slot *slot)
+{
+	struct famfs_run run;
+	int ret;
+
+	ret = famfs_slot_run_packed(slot, unit_shift, ctx[ARG_POS], &run);
+	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;
+}
+
 static __noinline int begin_outside(__u64 *ctx, const struct famfs_slot *slot)
 {
 	struct fuse_iomap_io *out = (void *)ctx[ARG_OUT];
@@ -117,6 +126,8 @@ int famfs_iomap_begin(__u64 *ctx)
 	if (!slot)
 		return FUSE_IOMAP_BPF_FALLBACK;
 	ret = famfs_slot_resolve_inside(slot, unit_shift, ctx[ARG_GENERATION], ctx[ARG_POS], &run);
+	if (ret == FAMFS_SLOT_PACKED)
+		return begin_packed(ctx, slot);
 	if (ret == FAMFS_SLOT_OUTSIDE)
 		return begin_outside(ctx, slot);
 	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;

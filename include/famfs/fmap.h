@@ -265,11 +265,13 @@ FAMFS_FMAP_INLINE int famfs_slot_run_packed(const struct famfs_slot *slot, __u32
 
 /* famfs_slot_resolve_inside(): this takes longer */
 #define FAMFS_SLOT_OUTSIDE	2
+#define FAMFS_SLOT_PACKED	3
 
 /**
  * famfs_slot_resolve_inside() - famfs_slot_resolve() for one extent, or up to 6 strips
  *
- * Return: FAMFS_SLOT_OUTSIDE if famfs_slot_resolve_outside() knows the answer.
+ * Return: FAMFS_SLOT_OUTSIDE if famfs_slot_resolve_outside() knows the answer,
+ * FAMFS_SLOT_PACKED if famfs_slot_run_packed() does.
  */
 FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, __u32 unit_shift,
 						__u32 generation, __u64 pos, struct famfs_run *ret)
@@ -296,8 +298,10 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, _
 				     stripe, ret);
 		return 1;
 	}
-	if (type == FAMFS_SLOT_EXTENTS || type == FAMFS_SLOT_INTERLEAVE_EXT ||
-	    type == FAMFS_SLOT_INTERLEAVE_PACKED)
+	/* Not here: it would cost the others a register, and has time for a call. */
+	if (type == FAMFS_SLOT_INTERLEAVE_PACKED)
+		return FAMFS_SLOT_PACKED;
+	if (type == FAMFS_SLOT_EXTENTS || type == FAMFS_SLOT_INTERLEAVE_EXT)
 		return FAMFS_SLOT_OUTSIDE;
 	return famfs_slot_refuse(slot, type, generation);
 }
@@ -352,9 +356,6 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve_outside(const struct famfs_slot *slot,
 	__u64 chunk, stripe, nth;
 	__u32 unit;
 
-	/* Not inside: it would cost the others a register, and has time for a call. */
-	if (famfs_slot_load_type(slot) == FAMFS_SLOT_INTERLEAVE_PACKED)
-		return famfs_slot_run_packed(slot, unit_shift, pos, ret);
 	if (famfs_slot_load_type(slot) == FAMFS_SLOT_EXTENTS) {
 		unit = (__u32)(pos >> unit_shift);
 		e = famfs_slot_search(slot, extent, ctx, pos, unit);
@@ -402,6 +403,8 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve(const struct famfs_slot *slot, famfs_ex
 {
 	int err = famfs_slot_resolve_inside(slot, unit_shift, generation, pos, ret);
 
+	if (err == FAMFS_SLOT_PACKED)
+		return famfs_slot_run_packed(slot, unit_shift, pos, ret);
 	if (err != FAMFS_SLOT_OUTSIDE)
 		return err;
 	return famfs_slot_resolve_outside(slot, extent, ctx, unit_shift, pos, ret);
