@@ -24,7 +24,7 @@ if [ "$FLAVOUR" = debug ]; then
 	# KASAN's shadow is an eighth of all memory, NVDIMMs too, and everything is slower
 	gib=0
 	for size in ${need[pmem]//,/ }; do gib=$((gib + ${size%G})); done
-	boot=180 limit=$((limit * 6)) mem=$((${mem%G} + 1 + (gib + 7) / 8))G append=slub_debug=FZ
+	boot=180 limit=$((limit * 6)) mem=$((${mem%G} + 1 + (gib + 7) / 8))G append="slub_debug=FZ sysctl.kernel.hung_task_timeout_secs=600"
 fi
 args=(-k "$KERNEL/vmlinux.pvh" -i "$B/vminit" -w "$W" -c "${need[cpus]}" -m "$mem" -t $((limit + boot)))
 n=0

@@ -73,6 +73,9 @@ else ARGS+=(-machine "$MACH" -m "$MEM"); fi
 CMDL=
 [ -n "$RD" ] || CMDL="root=root rootfstype=9p rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144 ro init=$INIT VMKEEP=$PWD"
 CMDL+=" panic=-1 reboot=t tsc=reliable no_timer_check net.ifnames=0"
+# The host may have other things to do for longer than a CPU is expected to need: whatever
+# hangs is found when the test has had its time
+CMDL+=" nosoftlockup rcupdate.rcu_cpu_stall_timeout=300"
 # -I: calibrating the local APIC timer costs 12 s of wall time under icount; and
 # say what the TSC is, so that clock_gettime() and rdtsc agree exactly
 [ -z "$ICOUNT" ] || CMDL+=" noapictimer tsc_early_khz=1000000"
