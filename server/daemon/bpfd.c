@@ -188,8 +188,9 @@ static int load_map(struct worker *w, bool boot, struct slotmap **ret, struct se
 		.alloc_unit = boot ? FAMFS_ALLOC_UNIT : fs->super.alloc_unit,
 		.nr_slots = boot ? 1 : fs->header.slots,
 		.nr_played = boot ? 0 : fs->played,
-		.nr_extents = boot ? 0 : slotmap_need(fs->ns, fs->played, &w->view.devs,
-						      fs->super.alloc_unit),
+		.nr_extents = boot ? 0
+				   : slotmap_need(fs->ns, fs->played, &w->view.devs,
+						  fs->super.alloc_unit),
 		.no_bpf = w->params.mode == MODE_UPCALL,
 		.verbose = w->params.debug,
 	};

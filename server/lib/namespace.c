@@ -438,8 +438,8 @@ int famfs_ns_new(const struct famfs_super *sb, struct famfs_ns **ret_ns)
 	if (getrandom(ns->seed, sizeof(ns->seed), GRND_NONBLOCK) < 0)
 		ns->seed[0] = (uintptr_t)ns;
 	ns->seed[1] |= 1;
-	ns->unit_shift = (uint32_t)__builtin_ctzll(sb->alloc_unit ? sb->alloc_unit :
-								     FAMFS_ALLOC_UNIT);
+	ns->unit_shift =
+		(uint32_t)__builtin_ctzll(sb->alloc_unit ? sb->alloc_unit : FAMFS_ALLOC_UNIT);
 	reserved_init(ns, sb->log_len);
 	if (famfs_ns_reserve(ns, 1) ||
 	    arena_reserve(ns, &ns->nodes, NODE_BLOCK, sizeof(struct node), 1, &pos)) {

@@ -100,8 +100,8 @@ static void slotmap_use(struct slotmap *m, struct bpfload *b)
 
 static void *slotmap_alloc_table(size_t count, size_t size)
 {
-	void *table = mmap(NULL, count * size, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *table = mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
 
 	if (table == MAP_FAILED)
 		return NULL;

@@ -72,8 +72,8 @@ struct slotmap_devs {
  * slotmap_need() - records of the table of extents that slotmap_fill() will take
  * @played: log entries played
  */
-uint64_t slotmap_need(const struct famfs_ns *ns, uint64_t played,
-		      const struct slotmap_devs *devs, uint64_t alloc_unit);
+uint64_t slotmap_need(const struct famfs_ns *ns, uint64_t played, const struct slotmap_devs *devs,
+		      uint64_t alloc_unit);
 
 /** slotmap_load() - an empty map; fuse_fd is ignored with no_bpf */
 int slotmap_load(const struct slotmap_config *config, int fuse_fd, struct slotmap **ret, char *msg);

@@ -182,8 +182,7 @@ static int relocate(struct bpfsim *s, const struct object *o)
 }
 
 int bpfsim_open(struct bpfsim *s, const void *elf, size_t size, const char *section,
-		const struct bpfsim_map *maps, unsigned int nr_maps,
-		const struct bpfsim_ops *ops)
+		const struct bpfsim_map *maps, unsigned int nr_maps, const struct bpfsim_ops *ops)
 {
 	struct object o = { 0 };
 	char *copy;
@@ -324,19 +323,45 @@ static int do_store(struct machine *m, const struct bpf_insn *i, unsigned int si
 static int alu64(uint8_t op, uint64_t *dst, uint64_t src)
 {
 	switch (op) {
-	case BPF_ADD: *dst += src; return 0;
-	case BPF_SUB: *dst -= src; return 0;
-	case BPF_MUL: *dst *= src; return 0;
-	case BPF_DIV: *dst = src ? *dst / src : 0; return 0;
-	case BPF_MOD: *dst = src ? *dst % src : *dst; return 0;
-	case BPF_OR: *dst |= src; return 0;
-	case BPF_AND: *dst &= src; return 0;
-	case BPF_XOR: *dst ^= src; return 0;
-	case BPF_LSH: *dst <<= src & 63; return 0;
-	case BPF_RSH: *dst >>= src & 63; return 0;
-	case BPF_ARSH: *dst = (uint64_t)((int64_t)*dst >> (src & 63)); return 0;
-	case BPF_NEG: *dst = -*dst; return 0;
-	case BPF_MOV: *dst = src; return 0;
+	case BPF_ADD:
+		*dst += src;
+		return 0;
+	case BPF_SUB:
+		*dst -= src;
+		return 0;
+	case BPF_MUL:
+		*dst *= src;
+		return 0;
+	case BPF_DIV:
+		*dst = src ? *dst / src : 0;
+		return 0;
+	case BPF_MOD:
+		*dst = src ? *dst % src : *dst;
+		return 0;
+	case BPF_OR:
+		*dst |= src;
+		return 0;
+	case BPF_AND:
+		*dst &= src;
+		return 0;
+	case BPF_XOR:
+		*dst ^= src;
+		return 0;
+	case BPF_LSH:
+		*dst <<= src & 63;
+		return 0;
+	case BPF_RSH:
+		*dst >>= src & 63;
+		return 0;
+	case BPF_ARSH:
+		*dst = (uint64_t)((int64_t)*dst >> (src & 63));
+		return 0;
+	case BPF_NEG:
+		*dst = -*dst;
+		return 0;
+	case BPF_MOV:
+		*dst = src;
+		return 0;
 	}
 	return complain("an unknown operation");
 }
@@ -384,18 +409,30 @@ static int jump_taken(const struct machine *m, const struct bpf_insn *i)
 		sb = (int32_t)b;
 	}
 	switch (BPF_OP(i->code)) {
-	case BPF_JA: return 1;
-	case BPF_JEQ: return a == b;
-	case BPF_JNE: return a != b;
-	case BPF_JGT: return a > b;
-	case BPF_JGE: return a >= b;
-	case BPF_JLT: return a < b;
-	case BPF_JLE: return a <= b;
-	case BPF_JSET: return !!(a & b);
-	case BPF_JSGT: return sa > sb;
-	case BPF_JSGE: return sa >= sb;
-	case BPF_JSLT: return sa < sb;
-	case BPF_JSLE: return sa <= sb;
+	case BPF_JA:
+		return 1;
+	case BPF_JEQ:
+		return a == b;
+	case BPF_JNE:
+		return a != b;
+	case BPF_JGT:
+		return a > b;
+	case BPF_JGE:
+		return a >= b;
+	case BPF_JLT:
+		return a < b;
+	case BPF_JLE:
+		return a <= b;
+	case BPF_JSET:
+		return !!(a & b);
+	case BPF_JSGT:
+		return sa > sb;
+	case BPF_JSGE:
+		return sa >= sb;
+	case BPF_JSLT:
+		return sa < sb;
+	case BPF_JSLE:
+		return sa <= sb;
 	}
 	return complain("an unknown jump");
 }
@@ -412,8 +449,8 @@ static int do_lookup(struct machine *m)
 	map = &m->s->maps[m->r[1]];
 	key = (uint32_t)load_bytes(m->r[2], sizeof(key));
 	m->depth[0] = stack_load_depth(f, m->r[2], sizeof(key));
-	m->r[0] = key < map->max_entries ?
-			  (uintptr_t)map->data + (uint64_t)key * map->value_size : 0;
+	m->r[0] = key < map->max_entries ? (uintptr_t)map->data + (uint64_t)key * map->value_size
+					 : 0;
 	return 0;
 }
 
@@ -422,8 +459,8 @@ static int do_call(struct machine *m, const struct bpf_insn *i, size_t *pc)
 	struct frame *f = &m->frame[m->level];
 
 	if (i->src_reg != BPF_PSEUDO_CALL)
-		return i->imm == BPF_FUNC_map_lookup_elem ? do_lookup(m) :
-							    complain("an unknown helper");
+		return i->imm == BPF_FUNC_map_lookup_elem ? do_lookup(m)
+							  : complain("an unknown helper");
 	if (m->level + 1 == FRAMES_MAX)
 		return complain("calls too deep");
 	f->back = *pc;
@@ -453,10 +490,14 @@ static int do_exit(struct machine *m, size_t *pc)
 static unsigned int access_size(uint8_t code)
 {
 	switch (BPF_SIZE(code)) {
-	case BPF_B: return 1;
-	case BPF_H: return 2;
-	case BPF_W: return 4;
-	default: return 8;
+	case BPF_B:
+		return 1;
+	case BPF_H:
+		return 2;
+	case BPF_W:
+		return 4;
+	default:
+		return 8;
 	}
 }
 

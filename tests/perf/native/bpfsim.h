@@ -27,8 +27,7 @@ struct bpfsim_map {
  *	its address waited for; returns what the value waited for, at least @depth
  */
 struct bpfsim_ops {
-	unsigned int (*load)(void *ctx, const void *addr, unsigned int size,
-			     unsigned int depth);
+	unsigned int (*load)(void *ctx, const void *addr, unsigned int size, unsigned int depth);
 	void *ctx;
 };
 
@@ -56,8 +55,7 @@ struct bpfsim {
  * Return: 0; -EINVAL with a line on stderr: not an object, or something in it is not known.
  */
 int bpfsim_open(struct bpfsim *s, const void *elf, size_t size, const char *section,
-		const struct bpfsim_map *maps, unsigned int nr_maps,
-		const struct bpfsim_ops *ops);
+		const struct bpfsim_map *maps, unsigned int nr_maps, const struct bpfsim_ops *ops);
 void bpfsim_close(struct bpfsim *s);
 
 /**

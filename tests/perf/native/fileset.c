@@ -66,13 +66,11 @@ int arena_huge_percent(const struct arena *a)
  * Strip k of file i: devices in turn, each file after the one before it. Starts are
  * spread a little, as they are when files of other sizes lie between.
  */
-static void place(uint64_t i, uint32_t k, uint32_t strips, uint32_t *ret_dev,
-		  uint64_t *ret_addr)
+static void place(uint64_t i, uint32_t k, uint32_t strips, uint32_t *ret_dev, uint64_t *ret_addr)
 {
 	uint64_t per = FILESET_SIZE / FILESET_CHUNK / strips + 1;
 
-	*ret_dev = strips == 1 ? (uint32_t)(i % FILESET_DEVS) :
-				 (uint32_t)((i + k) % FILESET_DEVS);
+	*ret_dev = strips == 1 ? (uint32_t)(i % FILESET_DEVS) : (uint32_t)((i + k) % FILESET_DEVS);
 	*ret_addr = (16 + i * per + k) * FILESET_CHUNK;
 }
 
@@ -104,8 +102,7 @@ static void v10_strips(struct v10_ext *e, uint64_t i, uint32_t strips)
 		uint64_t addr;
 
 		place(i, k, strips, &dev, &addr);
-		e[k] = (struct v10_ext){ .dev = dev, .offset = addr,
-					 .len = strip_length(strips) };
+		e[k] = (struct v10_ext){ .dev = dev, .offset = addr, .len = strip_length(strips) };
 	}
 }
 
@@ -133,7 +130,8 @@ int fileset_v10(struct fileset *fs, uint64_t n, uint32_t strips)
 		struct v10_ext *ext = (void *)(fs->ext.base + i * ext_size);
 		struct v10_iext *iext = (void *)fs->iext.base;
 
-		*meta = (struct v10_meta){ .file_size = FILESET_SIZE, .nextents = 1,
+		*meta = (struct v10_meta){ .file_size = FILESET_SIZE,
+					   .nextents = 1,
 					   .dev_bitmap = (1 << FILESET_DEVS) - 1 };
 		v10_strips(ext, i, strips);
 		if (strips == 1) {
@@ -143,8 +141,10 @@ int fileset_v10(struct fileset *fs, uint64_t n, uint32_t strips)
 		}
 		meta->ext_type = V10_INTERLEAVE;
 		meta->ie = &iext[i];
-		iext[i] = (struct v10_iext){ .nstrips = strips, .chunk = FILESET_CHUNK,
-					     .nbytes = FILESET_SIZE, .strips = ext };
+		iext[i] = (struct v10_iext){ .nstrips = strips,
+					     .chunk = FILESET_CHUNK,
+					     .nbytes = FILESET_SIZE,
+					     .strips = ext };
 	}
 	return 0;
 }

@@ -33,8 +33,8 @@ static int lookups(struct model *m, enum which w, uint64_t n, uint64_t seed,
 		struct native_draw d = native_draw(&state, m->files.n, FILESET_SIZE - 1);
 		struct fuse_iomap_io io;
 		struct v10_iomap map;
-		int err = w == SLOT ? model_slot(m, d.index, d.pos, &io, count) :
-				      model_v10(m, d.index, d.pos, &map, count);
+		int err = w == SLOT ? model_slot(m, d.index, d.pos, &io, count)
+				    : model_v10(m, d.index, d.pos, &map, count);
 
 		if (err) {
 			fprintf(stderr, "famfs-bench-lines: %s: a lookup failed: %s\n",
@@ -45,8 +45,7 @@ static int lookups(struct model *m, enum which w, uint64_t n, uint64_t seed,
 	return 0;
 }
 
-static void print(const struct model *m, enum which w, const char *metric, uint64_t sum,
-		  uint64_t n)
+static void print(const struct model *m, enum which w, const char *metric, uint64_t sum, uint64_t n)
 {
 	double v = (double)sum / (double)n;
 	struct row row = {
@@ -128,7 +127,8 @@ static int do_layout(const struct options *o, uint32_t strips, struct worst *wor
 			err = do_cache(&m, w);
 	}
 	if (!err && strips > 1) {
-		double n = SAMPLES, slot = (double)c[SLOT].dependent, v10 = (double)c[V10].dependent;
+		double n = SAMPLES, slot = (double)c[SLOT].dependent,
+		       v10 = (double)c[V10].dependent;
 
 		worst->dependent = max(worst->dependent, slot / v10);
 		/* A line of the inode, from which the number of the file or the pointer comes */
@@ -142,7 +142,8 @@ static void usage(FILE *f)
 {
 	fputs("usage: famfs-bench-lines [--quick] [--files N]\n\n"
 	      "Counts the cache lines that a lookup reads; prints one JSON object per line. Of N\n"
-	      "(1000000) files, drawn at random. --quick: without the modelled cache.\n", f);
+	      "(1000000) files, drawn at random. --quick: without the modelled cache.\n",
+	      f);
 }
 
 int main(int argc, char **argv)
@@ -168,13 +169,19 @@ int main(int argc, char **argv)
 		case 'n':
 			o.files = strtoull(optarg, &end, 0);
 			if (*end || !o.files || o.files > 1 << 24) {
-				fprintf(stderr, "famfs-bench-lines: '%s': a number from 1 to "
-					"16777216 is expected\n", optarg);
+				fprintf(stderr,
+					"famfs-bench-lines: '%s': a number from 1 to "
+					"16777216 is expected\n",
+					optarg);
 				return 2;
 			}
 			break;
-		case 'h': usage(stdout); return 0;
-		default: usage(stderr); return 2;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
 		}
 	}
 	if (optind < argc) {

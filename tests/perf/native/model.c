@@ -59,8 +59,8 @@ static void read_tables(struct model *m, uint64_t addr, unsigned int page_shift)
 }
 
 /* One line; returns when it is there. */
-static unsigned int read_line(struct model *m, uint64_t line, unsigned int depth,
-			      uint64_t *counter, bool waits)
+static unsigned int read_line(struct model *m, uint64_t line, unsigned int depth, uint64_t *counter,
+			      bool waits)
 {
 	for (unsigned int i = 0; i < m->nr_lines; i++)
 		if (m->line[i] == line)
@@ -162,8 +162,7 @@ static void add_regions(struct model *m)
 	add_region(m, m->files.iext.base, m->files.iext.size, PLACE_IEXT, MODEL_PER_FILE, 21);
 	add_region(m, m->files.ext.base, m->files.ext.size, PLACE_EXT, MODEL_PER_FILE, 21);
 	add_region(m, m->files.dev, sizeof(m->files.dev), PLACE_SHARED, MODEL_SHARED, 21);
-	add_region(m, &m->files.devs, sizeof(m->files.devs), PLACE_SHARED + 4096, MODEL_SHARED,
-		   21);
+	add_region(m, &m->files.devs, sizeof(m->files.devs), PLACE_SHARED + 4096, MODEL_SHARED, 21);
 	add_region(m, m->slot.rodata, m->slot.rodata_size, PLACE_SHARED + 8192, MODEL_SHARED, 12);
 }
 

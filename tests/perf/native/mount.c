@@ -80,8 +80,7 @@ static int image_mkfs(struct image *im, const struct options *o)
 
 	p = (struct famfs_mkfs){ .log_len = o->log_len, .ndevs = DEVICES };
 	for (uint32_t i = 0; i < DEVICES; i++)
-		p.dev[i] = (struct famfs_mkfs_device){ .name = "/dev/dax0.0",
-						       .size = DEVICE_SIZE };
+		p.dev[i] = (struct famfs_mkfs_device){ .name = "/dev/dax0.0", .size = DEVICE_SIZE };
 	famfs_mkfs_randomize(&p);
 	err = famfs_mkfs_write_primary(&p, im->map, im->map + FAMFS_LOG_OFFSET, no_flush, NULL,
 				       &fe);
@@ -113,7 +112,8 @@ static void make_file(struct image *im, const struct options *o, struct famfs_en
 	for (uint32_t i = 0; i < strips; i++) {
 		uint32_t dev = (uint32_t)((im->files + i) % DEVICES);
 
-		e->ext[i] = (struct famfs_extent){ .offset = im->next[dev], .len = FILE_SIZE,
+		e->ext[i] = (struct famfs_extent){ .offset = im->next[dev],
+						   .len = FILE_SIZE,
 						   .devindex = dev };
 		im->next[dev] += FILE_SIZE;
 	}
@@ -132,8 +132,8 @@ static int image_fill(struct image *im, const struct options *o)
 	uint64_t slots = FAMFS_LOG_SLOTS(o->log_len), dirs = 0;
 	int err;
 
-	err = famfs_super_decode(im->map, sizeof(struct famfs_media_super), "memory",
-				 DEVICE_SIZE, &sb, &fe);
+	err = famfs_super_decode(im->map, sizeof(struct famfs_media_super), "memory", DEVICE_SIZE,
+				 &sb, &fe);
 	if (err)
 		return fail(err, &fe, "superblock");
 	famfs_devs_init(&devs, &sb);
@@ -171,8 +171,7 @@ static int image_make(struct image *im, const struct options *o)
 	int err;
 
 	*im = (struct image){ .size = FAMFS_LOG_OFFSET + o->log_len };
-	im->map = mmap(NULL, im->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0);
+	im->map = mmap(NULL, im->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (im->map == MAP_FAILED)
 		return fail(-errno, NULL, "memory for the log");
 	madvise(im->map, im->size, MADV_HUGEPAGE);
@@ -317,8 +316,8 @@ static void print(const struct options *o, const struct image *im, const char *m
 	row_print(&row);
 }
 
-static void print_per_file(const struct options *o, const struct image *im,
-			   const char *metric, uint64_t bytes)
+static void print_per_file(const struct options *o, const struct image *im, const char *metric,
+			   uint64_t bytes)
 {
 	double v = (double)bytes / (double)im->files;
 
@@ -363,7 +362,8 @@ static void usage(FILE *f)
 	fputs("usage: famfs-bench-mount [--log-mib N] [--entries N] [--strips N] [--rounds N]\n\n"
 	      "Times what a mount of a full log costs the server; prints one JSON object per\n"
 	      "line. --log-mib: 8 to 1024, a power of two (512, 986,880 entries). --strips: 1 to\n"
-	      "16 (1), or 0 for a mix.\n", f);
+	      "16 (1), or 0 for a mix.\n",
+	      f);
 }
 
 static uint64_t number(const char *text, uint64_t min, uint64_t max)
@@ -374,8 +374,10 @@ static uint64_t number(const char *text, uint64_t min, uint64_t max)
 	errno = 0;
 	v = strtoull(text, &end, 0);
 	if (errno || *end || end == text || v < min || v > max) {
-		fprintf(stderr, "famfs-bench-mount: '%s': a number from %" PRIu64 " to %" PRIu64
-			" is expected\n", text, min, max);
+		fprintf(stderr,
+			"famfs-bench-mount: '%s': a number from %" PRIu64 " to %" PRIu64
+			" is expected\n",
+			text, min, max);
 		exit(2);
 	}
 	return v;
@@ -396,12 +398,24 @@ int main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "L:n:s:r:h", longopts, NULL)) != -1) {
 		switch (c) {
-		case 'L': o.log_len = number(optarg, 8, 1024) << 20; break;
-		case 'n': o.entries = number(optarg, DEVICES, UINT32_MAX); break;
-		case 's': o.strips = (uint32_t)number(optarg, 0, FAMFS_MAX_STRIPS); break;
-		case 'r': o.rounds = (unsigned int)number(optarg, 1, ROUNDS_MAX); break;
-		case 'h': usage(stdout); return 0;
-		default: usage(stderr); return 2;
+		case 'L':
+			o.log_len = number(optarg, 8, 1024) << 20;
+			break;
+		case 'n':
+			o.entries = number(optarg, DEVICES, UINT32_MAX);
+			break;
+		case 's':
+			o.strips = (uint32_t)number(optarg, 0, FAMFS_MAX_STRIPS);
+			break;
+		case 'r':
+			o.rounds = (unsigned int)number(optarg, 1, ROUNDS_MAX);
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
 		}
 	}
 	if (optind < argc) {

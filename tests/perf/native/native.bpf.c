@@ -69,8 +69,8 @@ static __always_inline __u64 array_one(struct loop *l, struct native_draw d)
 	const struct famfs_slot *slot = slot_get(d.index + FAMFS_NODEID_FIRST);
 	struct famfs_run run;
 
-	if (!slot || famfs_slot_resolve(slot, extent_get, NULL, unit_shift, generation,
-					d.pos, &run) != 1) {
+	if (!slot ||
+	    famfs_slot_resolve(slot, extent_get, NULL, unit_shift, generation, d.pos, &run) != 1) {
 		l->bad++;
 		return 0;
 	}
@@ -110,40 +110,40 @@ static __always_inline __u64 empty_one(struct loop *l, struct native_draw d)
 }
 
 #define NATIVE_LOOP(name)							\
-static long name##_latency_body(__u64 i, struct loop *l)			\
-{										\
-	__u64 addr = name##_one(l, native_draw(&l->state, l->files, l->pos_mask)); \
-										\
-	l->sum += addr;								\
-	native_chain(&l->state, addr);						\
-	return 0;								\
-}										\
-										\
-static long name##_rate_body(__u64 i, struct loop *l)				\
-{										\
-	l->sum += name##_one(l, native_draw(&l->state, l->files, l->pos_mask));	\
-	return 0;								\
-}										\
-NATIVE_PROG(name, latency)							\
-NATIVE_PROG(name, rate)
+	static long name##_latency_body(__u64 i, struct loop *l)                           \
+	{                                                                                  \
+		__u64 addr = name##_one(l, native_draw(&l->state, l->files, l->pos_mask)); \
+                                                                                           \
+		l->sum += addr;                                                            \
+		native_chain(&l->state, addr);                                             \
+		return 0;                                                                  \
+	}                                                                                  \
+                                                                                           \
+	static long name##_rate_body(__u64 i, struct loop *l)                              \
+	{                                                                                  \
+		l->sum += name##_one(l, native_draw(&l->state, l->files, l->pos_mask));    \
+		return 0;                                                                  \
+	}                                                                                  \
+	NATIVE_PROG(name, latency)                                                         \
+	NATIVE_PROG(name, rate)
 
 #define NATIVE_PROG(name, kind)							\
-SEC("syscall")									\
-int name##_##kind(struct native_args *args)					\
-{										\
-	struct loop l = {							\
-		.state = args->seed,						\
-		.files = args->files,						\
-		.pos_mask = args->pos_mask,					\
-	};									\
-	__u64 start = bpf_ktime_get_ns();					\
-										\
-	bpf_loop(args->loops, name##_##kind##_body, &l, 0);			\
-	args->ret_ns = bpf_ktime_get_ns() - start;				\
-	args->ret_sum = l.sum;							\
-	args->ret_bad = l.bad;							\
-	return 0;								\
-}
+	SEC("syscall")                                              \
+	int name##_##kind(struct native_args *args)                 \
+	{                                                           \
+		struct loop l = {                                   \
+			.state = args->seed,                        \
+			.files = args->files,                       \
+			.pos_mask = args->pos_mask,                 \
+		};                                                  \
+		__u64 start = bpf_ktime_get_ns();                   \
+                                                                    \
+		bpf_loop(args->loops, name##_##kind##_body, &l, 0); \
+		args->ret_ns = bpf_ktime_get_ns() - start;          \
+		args->ret_sum = l.sum;                              \
+		args->ret_bad = l.bad;                              \
+		return 0;                                           \
+	}
 
 NATIVE_LOOP(empty)
 NATIVE_LOOP(array)

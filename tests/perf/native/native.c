@@ -37,12 +37,8 @@
 enum variant { V_ARRAY, V_HASH, V_C, V_SLOT, V_SLOT_4K, V_EMPTY_BPF, V_EMPTY_C, V_COUNT };
 
 static const char *const variant_name[V_COUNT] = {
-	[V_ARRAY]	= "bpf-array",
-	[V_HASH]	= "bpf-hash",
-	[V_C]		= "c",
-	[V_SLOT]	= "c-slot",
-	[V_SLOT_4K]	= "c-slot-4k",
-	[V_EMPTY_BPF]	= "empty-bpf",
+	[V_ARRAY] = "bpf-array", [V_HASH] = "bpf-hash",	    [V_C] = "c",
+	[V_SLOT] = "c-slot",	 [V_SLOT_4K] = "c-slot-4k", [V_EMPTY_BPF] = "empty-bpf",
 	[V_EMPTY_C]	= "empty-c",
 };
 
@@ -165,8 +161,7 @@ static int subject_fill_slots(struct subject *s)
 
 		if (!err && s->nr_extents)
 			err = arena_init(&s->extents[i],
-					 s->nr_extents * sizeof(struct famfs_slot_extent),
-					 i == 0);
+					 s->nr_extents * sizeof(struct famfs_slot_extent), i == 0);
 		if (err)
 			return err;
 		used = fileset_slots(s->n, s->strips, (void *)s->slots[i].base,
@@ -191,8 +186,7 @@ static int subject_fill_hash(struct subject *s)
 			key[k] = i + k + FAMFS_NODEID_FIRST;
 			fileset_hash_file(i + k, s->strips, &value[k]);
 		}
-		err = bpf_map_update_batch(bpf_map__fd(s->skel->maps.files), key, value, &n,
-					   NULL);
+		err = bpf_map_update_batch(bpf_map__fd(s->skel->maps.files), key, value, &n, NULL);
 	}
 	free(value);
 	free(key);
@@ -223,7 +217,8 @@ static int subject_init(struct subject *s, uint64_t n, uint32_t strips, bool has
 
 static struct walk_v10 walk_of_v10(const struct subject *s)
 {
-	return (struct walk_v10){ .metas = s->v10.meta.base, .devs = &s->v10.devs,
+	return (struct walk_v10){ .metas = s->v10.meta.base,
+				  .devs = &s->v10.devs,
 				  .i_size = FILESET_SIZE };
 }
 
@@ -255,8 +250,7 @@ static int run_program(const struct subject *s, enum variant v, bool latency,
 	return err ? say(-errno, "running a program") : 0;
 }
 
-static int run_c(const struct subject *s, enum variant v, bool latency,
-		 struct native_args *args)
+static int run_c(const struct subject *s, enum variant v, bool latency, struct native_args *args)
 {
 	struct walk_slots slots = walk_of_slots(s, v == V_SLOT_4K);
 	struct walk_v10 v10 = walk_of_v10(s);
@@ -277,8 +271,7 @@ static bool is_bpf(enum variant v)
 	return v == V_ARRAY || v == V_HASH || v == V_EMPTY_BPF;
 }
 
-static int run_one(const struct subject *s, enum variant v, bool latency,
-		   struct native_args *args)
+static int run_one(const struct subject *s, enum variant v, bool latency, struct native_args *args)
 {
 	int err = is_bpf(v) ? run_program(s, v, latency, args) : run_c(s, v, latency, args);
 
@@ -304,9 +297,9 @@ static int check_v10(const struct subject *s)
 		if (walk_v10_one(&v10, d.index, d.pos, &addr) ||
 		    walk_slots_one(&slots, d.index, d.pos, &run) != 1 ||
 		    run.addr + (d.pos - run.offset) != addr)
-			return say(-EUCLEAN, "file %" PRIu64 " at 0x%" PRIx64
-				   ": the layouts disagree", (uint64_t)d.index,
-				   (uint64_t)d.pos);
+			return say(-EUCLEAN,
+				   "file %" PRIu64 " at 0x%" PRIx64 ": the layouts disagree",
+				   (uint64_t)d.index, (uint64_t)d.pos);
 	}
 	return 0;
 }
@@ -317,8 +310,9 @@ static int check_sums(const struct subject *s)
 	uint64_t sum = 0;
 
 	for (enum variant v = V_ARRAY; v <= V_SLOT_4K; v++) {
-		struct native_args args = { .files = s->n, .loops = 10000, .seed = 7,
-					    .pos_mask = FILESET_SIZE - 1 };
+		struct native_args args = {
+			.files = s->n, .loops = 10000, .seed = 7, .pos_mask = FILESET_SIZE - 1
+		};
 		int err;
 
 		if (v == V_C || (v == V_HASH && !s->hash))
@@ -375,8 +369,7 @@ static int measure(const struct subject *s, const struct options *o, bool latenc
 			err = run_one(s, v, latency, &args);
 			if (err)
 				return err;
-			ret->ns[v][round ? round - 1 : 0] =
-				(double)args.ret_ns / (double)o->loops;
+			ret->ns[v][round ? round - 1 : 0] = (double)args.ret_ns / (double)o->loops;
 		}
 	}
 	for (unsigned int i = 0; i < ret->n; i++)
@@ -415,8 +408,12 @@ static void report(const struct subject *s, const struct options *o, bool latenc
 
 static void report_clock(const struct subject *s, const struct samples *x)
 {
-	struct row row = { .variant = "machine", .load = "resolve", .metric = "clock",
-			   .unit = "GHz", .kind = "native", .n = x->n };
+	struct row row = { .variant = "machine",
+			   .load = "resolve",
+			   .metric = "clock",
+			   .unit = "GHz",
+			   .kind = "native",
+			   .n = x->n };
 
 	row_param_u64(&row, "files", s->n);
 	row_param_u64(&row, "strips", s->strips);
@@ -509,8 +506,7 @@ static uint64_t llc_bytes(bool *ret_known)
 		unsigned long kb = 0;
 		FILE *f;
 
-		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu0/cache/index%d/size",
-			 i);
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
 		f = fopen(path, "re");
 		if (!f)
 			continue;
@@ -536,8 +532,11 @@ static bool alone(void)
 
 static void report_machine(bool fifo, uint64_t llc, bool known)
 {
-	struct row row = { .variant = "machine", .load = "resolve",
-			   .metric = "last-level-cache", .unit = "bytes", .kind = "native",
+	struct row row = { .variant = "machine",
+			   .load = "resolve",
+			   .metric = "last-level-cache",
+			   .unit = "bytes",
+			   .kind = "native",
 			   .n = 1 };
 	double v = (double)llc;
 
@@ -566,8 +565,7 @@ static int do_all(const struct options *o)
 	}
 	sizes[n++] = o->files;
 	if (!o->quick) {
-		uint64_t max = o->files_max ? o->files_max :
-			       4 * llc / sizeof(struct famfs_slot);
+		uint64_t max = o->files_max ? o->files_max : 4 * llc / sizeof(struct famfs_slot);
 
 		if (!o->files_max && max < 4 * o->files)
 			max = 4 * o->files;
@@ -594,7 +592,8 @@ static void usage(FILE *f)
 	      "                          [--rounds N] [--output FILE] [--verbose]\n\n"
 	      "Times resolves on this CPU and kernel; prints one JSON object per line. --files\n"
 	      "(1000000) are those of the cold rows, --files-max those of the largest set (4\n"
-	      "times the last-level cache in slots, at least 4 times --files).\n", f);
+	      "times the last-level cache in slots, at least 4 times --files).\n",
+	      f);
 }
 
 static uint64_t number(const char *text, uint64_t min, uint64_t max)
@@ -605,8 +604,10 @@ static uint64_t number(const char *text, uint64_t min, uint64_t max)
 	errno = 0;
 	v = strtoull(text, &end, 0);
 	if (errno || *end || end == text || v < min || v > max) {
-		fprintf(stderr, "famfs-bench-native: '%s': a number from %" PRIu64 " to %" PRIu64
-			" is expected\n", text, min, max);
+		fprintf(stderr,
+			"famfs-bench-native: '%s': a number from %" PRIu64 " to %" PRIu64
+			" is expected\n",
+			text, min, max);
 		exit(2);
 	}
 	return v;
@@ -630,20 +631,37 @@ int main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "qn:N:l:r:o:vh", longopts, NULL)) != -1) {
 		switch (c) {
-		case 'q': o.quick = true; o.rounds = 5; break;
-		case 'n': o.files = number(optarg, 2, 1 << 26); break;
-		case 'N': o.files_max = number(optarg, 2, 1 << 26); break;
-		case 'l': o.loops = number(optarg, 1000, 8 << 20); break;
-		case 'r': o.rounds = (unsigned int)number(optarg, 1, ROUNDS_MAX); break;
-		case 'v': o.verbose = true; break;
+		case 'q':
+			o.quick = true;
+			o.rounds = 5;
+			break;
+		case 'n':
+			o.files = number(optarg, 2, 1 << 26);
+			break;
+		case 'N':
+			o.files_max = number(optarg, 2, 1 << 26);
+			break;
+		case 'l':
+			o.loops = number(optarg, 1000, 8 << 20);
+			break;
+		case 'r':
+			o.rounds = (unsigned int)number(optarg, 1, ROUNDS_MAX);
+			break;
+		case 'v':
+			o.verbose = true;
+			break;
 		case 'o':
 			if (!freopen(optarg, "we", stdout)) {
 				say(-errno, "%s", optarg);
 				return 1;
 			}
 			break;
-		case 'h': usage(stdout); return 0;
-		default: usage(stderr); return 2;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
 		}
 	}
 	if (optind < argc) {

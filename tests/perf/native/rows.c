@@ -78,14 +78,15 @@ void row_print(const struct row *row)
 {
 	printf("{\"variant\": \"%s\", \"load\": \"%s\", \"params\": {%s}, \"metric\": \"%s\", "
 	       "\"unit\": \"%s\", \"kind\": \"%s\", \"value\": %.6g, \"n\": %" PRIu64
-	       ", \"spread\": %.4g}\n", row->variant, row->load, row->params, row->metric,
-	       row->unit, row->kind, row->value, row->n, row->spread);
+	       ", \"spread\": %.4g}\n",
+	       row->variant, row->load, row->params, row->metric, row->unit, row->kind, row->value,
+	       row->n, row->spread);
 	fflush(stdout);
 }
 
 void bar_print(const char *name, double value, double must, double aim)
 {
-	printf("{\"name\": \"%s\", \"value\": %.6g, \"must\": %g, \"aim\": %g, \"ok\": %s}\n",
-	       name, value, must, aim, value <= must ? "true" : "false");
+	printf("{\"name\": \"%s\", \"value\": %.6g, \"must\": %g, \"aim\": %g, \"ok\": %s}\n", name,
+	       value, must, aim, value <= must ? "true" : "false");
 	fflush(stdout);
 }

@@ -82,8 +82,8 @@ V10_INLINE int v10_dev_bad(const struct v10_devs *devs, __u64 i)
 	return !dev->valid || dev->error;
 }
 
-V10_INLINE void v10_answer(const struct v10_devs *devs, __u64 dev, __u64 addr, __u64 pos,
-			   __u64 len, struct v10_iomap *ret)
+V10_INLINE void v10_answer(const struct v10_devs *devs, __u64 dev, __u64 addr, __u64 pos, __u64 len,
+			   struct v10_iomap *ret)
 {
 	ret->addr = addr;
 	ret->offset = pos;
@@ -93,8 +93,8 @@ V10_INLINE void v10_answer(const struct v10_devs *devs, __u64 dev, __u64 addr, _
 	ret->flags = 0;
 }
 
-V10_INLINE int v10_interleave(const struct v10_meta *meta, const struct v10_devs *devs,
-			      __u64 pos, __u64 len, struct v10_iomap *ret)
+V10_INLINE int v10_interleave(const struct v10_meta *meta, const struct v10_devs *devs, __u64 pos,
+			      __u64 len, struct v10_iomap *ret)
 {
 	__u64 left = pos;
 
@@ -114,9 +114,8 @@ V10_INLINE int v10_interleave(const struct v10_meta *meta, const struct v10_devs
 
 			if (v10_dev_bad(devs, strip->dev))
 				return -EIO;
-			v10_answer(devs, strip->dev,
-				   strip->offset + stripe * ie->chunk + within, pos,
-				   len < rest ? len : rest, ret);
+			v10_answer(devs, strip->dev, strip->offset + stripe * ie->chunk + within,
+				   pos, len < rest ? len : rest, ret);
 			return 0;
 		}
 		left -= nbytes;
@@ -124,8 +123,8 @@ V10_INLINE int v10_interleave(const struct v10_meta *meta, const struct v10_devs
 	return -EIO;
 }
 
-V10_INLINE int v10_simple(const struct v10_meta *meta, const struct v10_devs *devs,
-			  __u64 pos, __u64 len, struct v10_iomap *ret)
+V10_INLINE int v10_simple(const struct v10_meta *meta, const struct v10_devs *devs, __u64 pos,
+			  __u64 len, struct v10_iomap *ret)
 {
 	__u64 left = pos;
 
@@ -137,8 +136,8 @@ V10_INLINE int v10_simple(const struct v10_meta *meta, const struct v10_devs *de
 
 			if (v10_dev_bad(devs, se->dev))
 				return -EIO;
-			v10_answer(devs, se->dev, se->offset + left, pos,
-				   len < rest ? len : rest, ret);
+			v10_answer(devs, se->dev, se->offset + left, pos, len < rest ? len : rest,
+				   ret);
 			return 0;
 		}
 		left -= se->len;
@@ -147,8 +146,8 @@ V10_INLINE int v10_simple(const struct v10_meta *meta, const struct v10_devs *de
 }
 
 /* @i_size: of the inode, which V10 compares with its own copy */
-V10_INLINE int v10_resolve(const struct v10_meta *meta, const struct v10_devs *devs,
-			   __u64 i_size, __u64 pos, __u64 len, struct v10_iomap *ret)
+V10_INLINE int v10_resolve(const struct v10_meta *meta, const struct v10_devs *devs, __u64 i_size,
+			   __u64 pos, __u64 len, struct v10_iomap *ret)
 {
 	if (!meta || i_size != meta->file_size || meta->error)
 		return -EIO;

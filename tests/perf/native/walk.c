@@ -9,11 +9,10 @@ struct loop {
 	__u64	bad;
 };
 
-static inline __attribute__((always_inline)) __u64
-v10_one(const struct walk_v10 *w, struct loop *l, struct native_draw d)
+static inline __attribute__((always_inline)) __u64 v10_one(const struct walk_v10 *w, struct loop *l,
+							   struct native_draw d)
 {
-	const struct v10_meta *meta =
-		(const void *)(w->metas + d.index * WALK_META_STRIDE);
+	const struct v10_meta *meta = (const void *)(w->metas + d.index * WALK_META_STRIDE);
 	struct v10_iomap map;
 
 	if (v10_resolve(meta, w->devs, w->i_size, d.pos, 1ULL << 40, &map)) {
@@ -31,8 +30,8 @@ static const struct famfs_slot_extent *extent_get(void *ctx, __u32 i)
 	return i < w->nr_extents ? &w->extents[i] : NULL;
 }
 
-static inline __attribute__((always_inline)) __u64
-slots_one(const struct walk_slots *w, struct loop *l, struct native_draw d)
+static inline __attribute__((always_inline)) __u64 slots_one(const struct walk_slots *w,
+							     struct loop *l, struct native_draw d)
 {
 	struct famfs_run run;
 
@@ -45,31 +44,32 @@ slots_one(const struct walk_slots *w, struct loop *l, struct native_draw d)
 	return run.addr;
 }
 
-static inline __attribute__((always_inline)) __u64
-empty_one(const void *w, struct loop *l, struct native_draw d)
+static inline __attribute__((always_inline)) __u64 empty_one(const void *w, struct loop *l,
+							     struct native_draw d)
 {
 	return d.index + d.pos;
 }
 
 /* Two loops and no test inside: the same as two programs */
-#define WALK(one, w, args, latency) do {						\
-	__u64 state = (args)->seed, files = (args)->files, mask = (args)->pos_mask;	\
-	struct loop l = { 0 };								\
-											\
-	if (latency) {									\
-		for (__u64 i = 0; i < (args)->loops; i++) {				\
-			__u64 addr = one(w, &l, native_draw(&state, files, mask));	\
-											\
-			l.sum += addr;							\
-			native_chain(&state, addr);					\
+#define WALK(one, w, args, latency)                                                         \
+	do {                                                                                \
+		__u64 state = (args)->seed, files = (args)->files, mask = (args)->pos_mask; \
+		struct loop l = { 0 };                                                      \
+                                                                                            \
+		if (latency) {                                                              \
+			for (__u64 i = 0; i < (args)->loops; i++) {                         \
+				__u64 addr = one(w, &l, native_draw(&state, files, mask));  \
+                                                                                            \
+				l.sum += addr;                                              \
+				native_chain(&state, addr);                                 \
+			}                                                                   \
+		} else {                                                                    \
+			for (__u64 i = 0; i < (args)->loops; i++)                           \
+				l.sum += one(w, &l, native_draw(&state, files, mask));      \
 		}									\
-	} else {									\
-		for (__u64 i = 0; i < (args)->loops; i++)				\
-			l.sum += one(w, &l, native_draw(&state, files, mask));		\
-	}										\
-	(args)->ret_sum = l.sum;							\
-	(args)->ret_bad = l.bad;							\
-} while (0)
+		(args)->ret_sum = l.sum;                                                    \
+		(args)->ret_bad = l.bad;                                                    \
+	} while (0)
 
 void walk_empty(struct native_args *args, bool latency)
 {
@@ -97,8 +97,7 @@ int walk_v10_one(const struct walk_v10 *w, __u64 index, __u64 pos, __u64 *ret_ad
 	return err;
 }
 
-int walk_slots_one(const struct walk_slots *w, __u64 index, __u64 pos,
-		   struct famfs_run *ret)
+int walk_slots_one(const struct walk_slots *w, __u64 index, __u64 pos, struct famfs_run *ret)
 {
 	return famfs_slot_resolve(&w->slots[index], extent_get, (void *)w, w->unit_shift,
 				  w->generation, pos, ret);

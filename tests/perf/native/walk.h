@@ -37,7 +37,6 @@ void walk_slots(const struct walk_slots *w, struct native_args *args, bool laten
 
 /* One position; 0 and device index + address, or an error */
 int walk_v10_one(const struct walk_v10 *w, __u64 index, __u64 pos, __u64 *ret_addr);
-int walk_slots_one(const struct walk_slots *w, __u64 index, __u64 pos,
-		   struct famfs_run *ret);
+int walk_slots_one(const struct walk_slots *w, __u64 index, __u64 pos, struct famfs_run *ret);
 
 #endif /* FAMFS_PERF_WALK_H */
