@@ -306,6 +306,28 @@ def split_lines(rows):
         yield from lines
 
 
+def base_lines(rows):
+    """The same file system with the series and without: warm touches of a contiguous file."""
+    ops = (("4 KiB read", "fault-4k", "touch", {"access": "read", "order": "sequential"}),
+           ("4 KiB write", "fault-4k", "touch", {"access": "write", "order": "sequential"}),
+           ("2 MiB read", "fault-2m", "touch", {"access": "read", "order": "sequential"}),
+           ("2 MiB write", "fault-2m", "touch", {"access": "write", "order": "sequential"}),
+           ("scan, a page", "scan", "touch-mean", {"access": "read", "stride": 4096}),
+           ("munmap + close of it", "scan", "unmap-close", {"access": "read", "stride": 4096}))
+    lines = []
+    for v in ("bpf-array", "ext4-dax", "ext4-dax-base", "xfs-dax", "xfs-dax-base", "device-dax", "device-dax-base",
+              "tmpfs", "tmpfs-base"):
+        found = [results.find(rows, variant=v, load=load, metric=metric, params={**params, "pass": "warm"})
+                 for _, load, metric, params in ops]
+        if any(found):
+            lines.append(f"| {v} | " + " | ".join(tables.number(f[0]["value"]) if f else "" for f in found) + " |")
+    if lines:
+        yield ""
+        yield "| with the series; -base: without | " + " | ".join(o[0] for o in ops) + " |"
+        yield "|---|" + "---|" * len(ops)
+        yield from lines
+
+
 def provenance(meta):
     return (f"Commit {meta['commit'][:12]}, {meta.get('compiler', '')}, {meta.get('exact', '')}. "
             f"Native figures: {meta['cpu']}.")
@@ -329,10 +351,22 @@ def docs_lines(everything):
     yield from cost_lines(rows, False)
     yield from growth_lines(rows)
     yield from split_lines(rows)
+    yield from base_lines(rows)
+    for title, name, _ in docs_plots(rows):
+        yield ""
+        yield f"![{title}]({name})"
     yield ""
     yield from bar_lines(everything["bars"])
     yield ""
     yield provenance(everything["meta"])
+
+
+def docs_plots(rows):
+    """(title, file's name, script) of the plots that are kept in docs/."""
+    for title, command, script in plots(rows):
+        if script:
+            words = "".join(c if c.isalnum() else " " for c in title.lower().replace("()", "")).split()
+            yield title, f"performance-{'-'.join(words[:9])}.svg", script
 
 
 def fill(path, lines):
@@ -346,5 +380,9 @@ def fill(path, lines):
 
 
 def write_docs(everything, top):
+    for _, name, script in docs_plots(everything["results"]):
+        svg = gnuplot(script)
+        if svg:
+            (top / "docs" / name).write_text(svg, encoding="utf-8")
     fill(top / "README.md", readme_lines(everything))
     fill(top / "docs/performance.md", docs_lines(everything))
