@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * daxcases: what the DAX tests of fstests look at, written anew, because Debian has no
+ * package of them. The number is that of the test in fstests' generic group whose rule it is.
+ *
+ *	daxcases CASE DIR [OTHER]	OTHER: a directory that is not DAX, for "dio"
+ *
+ * dio (413)		copies between a DAX mapping and a file of another kind, by O_DIRECT too
+ * stale-pmd (424)	what is written into a hole shows through a mapping of the hole's PMD
+ * cow-race (437)	a private page keeps what was written while others fault it away
+ * fallocate (438)	what is stored while blocks are allocated below is not lost
+ * holes (340, 344, 346, 354)	threads store into a hole, each its own word of each page
+ * collision (503)	punch, zero, collapse and truncate against stores and loads
+ * read-only (452, 462)	a mapping that is not writable is not written to, by read(2) either
+ * exec (452)		a program runs from a DAX file
+ * sync			MAP_SYNC: what is stored is there after fsync, and in a second mapping
+ *
+ * Exit: 0 as it should be; 1 not; 2 usage.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef MAP_SYNC
+#define MAP_SYNC 0x80000
+#endif
+#ifndef MAP_SHARED_VALIDATE
+#define MAP_SHARED_VALIDATE 3
+#endif
+
+#define PAGE	4096UL
+#define HUGE	0x200000UL
+#define SIZE	(4 * HUGE)
+#define PAGES	(SIZE / PAGE)
+#define THREADS 4
+
+static const char *dir, *other;
+static int bad;
+
+static void wrong(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void wrong(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	__atomic_store_n(&bad, 1, __ATOMIC_RELAXED);
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "daxcases: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static int make(const char *where, const char *name, int flags, off_t size, bool allocated)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", where, name);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | flags, 0700);
+	if (fd < 0 || ftruncate(fd, size) || (allocated && posix_fallocate(fd, 0, size)))
+		die(path);
+	return fd;
+}
+
+/* A mapping whose address has the colour of the file, or that of @off more */
+static char *map(int fd, int prot, int flags, unsigned long off)
+{
+	char *room = mmap(NULL, SIZE + 2 * HUGE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *at;
+
+	if (room == MAP_FAILED)
+		die("room");
+	at = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1)) + off;
+	if (mmap(at, SIZE, prot, flags | MAP_FIXED, fd, 0) == MAP_FAILED)
+		die("mmap");
+	return at;
+}
+
+static void fill(char *at, unsigned int seed)
+{
+	uint64_t *w = (uint64_t *)at;
+	unsigned long i;
+
+	for (i = 0; i < SIZE / 8; i++)
+		w[i] = i * 0x9e3779b97f4a7c15ULL + seed;
+}
+
+static void same(const char *what, const char *a, const char *b)
+{
+	unsigned long i;
+
+	if (!memcmp(a, b, SIZE))
+		return;
+	for (i = 0; i < SIZE && a[i] == b[i]; i++)
+		;
+	wrong("%s: differ at byte %lu", what, i);
+}
+
+static void copy(int to, int from, char *buf, bool by_read)
+{
+	unsigned long done = 0;
+	ssize_t n;
+
+	while (done < SIZE) {
+		n = by_read ? pread(from, buf + done, SIZE - done, done)
+			    : pwrite(to, buf + done, SIZE - done, done);
+		if (n <= 0)
+			die(by_read ? "read" : "write");
+		done += n;
+	}
+}
+
+static void case_dio(void)
+{
+	unsigned long off;
+	int fd, plain, direct;
+	char *at, *ref;
+
+	for (off = 0; off <= PAGE; off += PAGE) {
+		for (direct = 0; direct < 2; direct++) {
+			fd = make(dir, "dio", 0, SIZE, true);
+			plain = make(other, "dio", direct ? O_DIRECT : 0, SIZE, true);
+			at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, off);
+			ref = map(-1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
+			fill(at, 1 + direct);
+			/* from the mapping, which is pinned meanwhile, and back into it */
+			copy(plain, -1, at, false);
+			memset(at, 0, SIZE);
+			copy(-1, plain, at, true);
+			fill(ref, 1 + direct);
+			same("by way of another file", at, ref);
+			memset(ref, 0, SIZE);
+			copy(-1, fd, ref, true);
+			same("the file itself", at, ref);
+			close(fd);
+			close(plain);
+		}
+	}
+}
+
+static void case_stale_pmd(void)
+{
+	int fd = make(dir, "stale", 0, SIZE, false);
+	char *at = map(fd, PROT_READ, MAP_SHARED, 0), *odd = map(fd, PROT_READ, MAP_SHARED, PAGE);
+	unsigned long i, j;
+	char byte;
+
+	for (i = 0; i < PAGES; i += 7) {
+		byte = 1 + i % 100;
+		if (at[i * PAGE] || odd[i * PAGE])
+			wrong("page %lu of a hole is not zero", i);
+		if (pwrite(fd, &byte, 1, i * PAGE) != 1)
+			die("pwrite");
+		if (at[i * PAGE] != byte || odd[i * PAGE] != byte)
+			wrong("page %lu: %d was written, %d and %d are mapped", i, byte,
+			      at[i * PAGE], odd[i * PAGE]);
+	}
+	for (j = 0; j < PAGES; j++)
+		if (at[j * PAGE] != (j % 7 ? 0 : (char)(1 + j % 100)))
+			wrong("page %lu has %d at the end", j, at[j * PAGE]);
+	close(fd);
+}
+
+static int stop;
+static char *the_map;
+static int the_fd;
+
+static void *zapper(void *arg)
+{
+	unsigned long i;
+
+	for (i = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++) {
+		/* Another page of the PMD is read and forgotten again */
+		(void)*(volatile char *)(the_map + (HUGE + i * 16 * PAGE) % SIZE);
+		madvise(the_map + HUGE, HUGE, MADV_DONTNEED);
+	}
+	return arg;
+}
+
+static void case_cow_race(void)
+{
+	unsigned int round;
+	pthread_t thread;
+	char *page;
+
+	the_fd = make(dir, "cow", 0, SIZE, true);
+	the_map = map(the_fd, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
+	page = the_map + 3 * PAGE;
+	if (pthread_create(&thread, NULL, zapper, NULL))
+		die("thread");
+	for (round = 0; round < 400; round++) {
+		(void)*(volatile char *)(page + PAGE);
+		*(volatile char *)page = round | 1;
+		if (*(volatile char *)page != (char)(round | 1))
+			wrong("round %u: %d", round, *page);
+		if (pread(the_fd, page + PAGE, 1, 3 * PAGE) != 1 || page[PAGE])
+			wrong("round %u: the file has what is private", round);
+		madvise(page, 2 * PAGE, MADV_DONTNEED);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+}
+
+static void *allocator(void *arg)
+{
+	unsigned long i;
+
+	for (i = 0; i < PAGES; i += 8)
+		if (posix_fallocate(the_fd, i * PAGE, 8 * PAGE))
+			wrong("posix_fallocate");
+	return arg;
+}
+
+static void case_fallocate(void)
+{
+	unsigned long off, i;
+	pthread_t thread;
+
+	for (off = 0; off <= PAGE; off += PAGE) {
+		the_fd = make(dir, "falloc", 0, SIZE, false);
+		the_map = map(the_fd, PROT_READ | PROT_WRITE, MAP_SHARED, off);
+		if (pthread_create(&thread, NULL, allocator, NULL))
+			die("thread");
+		for (i = 0; i < PAGES; i++)
+			*(volatile uint64_t *)(the_map + i * PAGE) = i + 1;
+		pthread_join(thread, NULL);
+		for (i = 0; i < PAGES; i++)
+			if (*(volatile uint64_t *)(the_map + i * PAGE) != i + 1)
+				wrong("page %lu lost what was stored", i);
+		close(the_fd);
+	}
+}
+
+static void *holer(void *arg)
+{
+	unsigned long me = (unsigned long)arg, i;
+
+	for (i = 0; i < PAGES; i++)
+		((volatile uint64_t *)(the_map + i * PAGE))[me * 8] = i * THREADS + me + 1;
+	return NULL;
+}
+
+static void case_holes(void)
+{
+	unsigned long off, i, t;
+	pthread_t thread[THREADS];
+	int allocated, fd;
+	uint64_t *copy_of;
+
+	for (allocated = 0; allocated < 2; allocated++) {
+		for (off = 0; off <= PAGE; off += PAGE) {
+			fd = make(dir, "holes", 0, SIZE, allocated);
+			the_map = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, off);
+			for (t = 0; t < THREADS; t++)
+				if (pthread_create(&thread[t], NULL, holer, (void *)t))
+					die("thread");
+			for (t = 0; t < THREADS; t++)
+				pthread_join(thread[t], NULL);
+			copy_of = malloc(SIZE);
+			if (!copy_of)
+				die("malloc");
+			copy(-1, fd, (char *)copy_of, true);
+			for (i = 0; i < PAGES; i++)
+				for (t = 0; t < THREADS; t++)
+					if (copy_of[i * PAGE / 8 + t * 8] != i * THREADS + t + 1)
+						wrong("page %lu word %lu: %llu", i, t,
+						      (unsigned long long)
+							      copy_of[i * PAGE / 8 + t * 8]);
+			free(copy_of);
+			close(fd);
+		}
+	}
+}
+
+static __thread sigjmp_buf jump;
+
+static void on_bus(int sig)
+{
+	siglongjmp(jump, sig);
+}
+
+static void *collider(void *arg)
+{
+	volatile unsigned long i, n = (unsigned long)arg;
+	volatile uint64_t *at;
+
+	for (i = n; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i += 13) {
+		at = (volatile uint64_t *)(the_map + i % PAGES * PAGE);
+		if (sigsetjmp(jump, 1))
+			continue; /* behind the end */
+		if (i & 1)
+			at[1 + n] = 0x600d600d600d600dULL;
+		else if (at[1 + n] && at[1 + n] != 0x600d600d600d600dULL && at[1 + n] != ~0ULL)
+			wrong("page %lu has %llx", i % PAGES, (unsigned long long)at[1 + n]);
+	}
+	return NULL;
+}
+
+static void case_collision(void)
+{
+	unsigned long off, i, page, n;
+	pthread_t thread[THREADS];
+	static char ones[PAGE];
+
+	signal(SIGBUS, on_bus);
+	memset(ones, 0xff, PAGE);
+	for (off = 0; off <= PAGE; off += PAGE) {
+		__atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
+		the_fd = make(dir, "collide", 0, SIZE, true);
+		the_map = map(the_fd, PROT_READ | PROT_WRITE, MAP_SHARED, off);
+		for (i = 0; i < THREADS; i++)
+			if (pthread_create(&thread[i], NULL, collider, (void *)i))
+				die("thread");
+		for (i = 0; i < 100; i++) {
+			page = i * 31 % PAGES;
+			n = 1 + i * 7 % (PAGES - page);
+			switch (i % 5) {
+			case 0:
+				fallocate(the_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					  page * PAGE, n * PAGE);
+				break;
+			case 1:
+				fallocate(the_fd, FALLOC_FL_ZERO_RANGE, page * PAGE, n * PAGE);
+				break;
+			case 2:
+				fallocate(the_fd, FALLOC_FL_COLLAPSE_RANGE, page * PAGE,
+					  n / 2 * PAGE);
+				break;
+			case 3:
+				if (ftruncate(the_fd, page * PAGE))
+					wrong("ftruncate: %s", strerror(errno));
+				break;
+			default:
+				if (pwrite(the_fd, ones, PAGE, page * PAGE) != (ssize_t)PAGE)
+					wrong("pwrite: %s", strerror(errno));
+			}
+			if (ftruncate(the_fd, SIZE))
+				wrong("ftruncate: %s", strerror(errno));
+		}
+		__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+		for (i = 0; i < THREADS; i++)
+			pthread_join(thread[i], NULL);
+		close(the_fd);
+	}
+}
+
+static void case_read_only(void)
+{
+	int fd = make(dir, "ro", 0, SIZE, true), from = make(other, "ro", 0, SIZE, true), ro;
+	char path[512], *at;
+	unsigned long off;
+
+	snprintf(path, sizeof(path), "%s/ro", dir);
+	ro = open(path, O_RDONLY);
+	if (ro < 0)
+		die(path);
+	if (pwrite(from, "wrong", 5, 0) != 5 || pwrite(fd, "right", 5, 0) != 5)
+		die("pwrite");
+	for (off = 0; off <= PAGE; off += PAGE) {
+		at = map(ro, PROT_READ, MAP_SHARED, off);
+		/* once before and once after there is a page table entry */
+		if (pread(from, at, PAGE, 0) >= 0 || errno != EFAULT)
+			wrong("read(2) into a read-only mapping: %s", strerror(errno));
+		if (memcmp(at, "right", 5))
+			wrong("the data are '%.5s'", at);
+		if (pread(from, at, PAGE, 0) >= 0 || errno != EFAULT)
+			wrong("read(2) into a mapped read-only page: %s", strerror(errno));
+		if (memcmp(at, "right", 5))
+			wrong("the data became '%.5s'", at);
+		if (!mprotect(at, PAGE, PROT_READ | PROT_WRITE) || errno != EACCES)
+			wrong("mprotect: %s", strerror(errno));
+	}
+}
+
+static void case_exec(void)
+{
+	char path[512], line[2048];
+	int status;
+
+	snprintf(path, sizeof(path), "%s/program", dir);
+	snprintf(line, sizeof(line),
+		 "cp /bin/echo '%s' && sync '%s' && test \"$('%s' it runs)\" = 'it runs'", path,
+		 path, path);
+	status = system(line); /* NOLINT */
+	if (status)
+		wrong("status 0x%x", status);
+}
+
+static void case_sync(void)
+{
+	unsigned long off, i;
+	char *at, *second;
+	uint64_t word;
+	int fd;
+
+	for (off = 0; off <= PAGE; off += PAGE) {
+		fd = make(dir, "sync", 0, SIZE, false);
+		at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, off);
+		second = map(fd, PROT_READ, MAP_SHARED, PAGE - off);
+		for (i = 0; i < PAGES; i++) {
+			*(volatile uint64_t *)(at + i * PAGE) = i + 1;
+			if (i % 64 == 63 && fsync(fd))
+				die("fsync");
+		}
+		for (i = 0; i < PAGES; i++)
+			if (pread(fd, &word, 8, i * PAGE) != 8 || word != i + 1 ||
+			    *(volatile uint64_t *)(second + i * PAGE) != i + 1)
+				wrong("page %lu", i);
+		close(fd);
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} cases[] = {
+	{ "dio", case_dio },
+	{ "stale-pmd", case_stale_pmd },
+	{ "cow-race", case_cow_race },
+	{ "fallocate", case_fallocate },
+	{ "holes", case_holes },
+	{ "collision", case_collision },
+	{ "read-only", case_read_only },
+	{ "exec", case_exec },
+	{ "sync", case_sync },
+};
+
+int main(int argc, char **argv)
+{
+	unsigned int i;
+
+	for (i = 0; argc >= 3 && i < sizeof(cases) / sizeof(*cases); i++) {
+		if (strcmp(argv[1], cases[i].name))
+			continue;
+		dir = argv[2];
+		other = argc > 3 ? argv[3] : argv[2];
+		cases[i].run();
+		return bad;
+	}
+	fprintf(stderr, "usage: daxcases CASE DIR [OTHER]\n");
+	return 2;
+}
