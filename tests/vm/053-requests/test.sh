@@ -137,9 +137,9 @@ pid=$(worker)
 is "hostile records are refused" "$(python3 hostile.py /run/famfs/"$(status uuid)"/ctl 2>&1)" ""
 is "nothing was appended" "$(status log_entries)" "$entries"
 is "the worker is the same" "$(worker)" "$pid"
-check "and goes on" famfs mkdir $M/after
+check "and goes on" famfs mkdir "$M"/after
 fds=$(find /proc/"$pid"/fd -mindepth 1 | wc -l)
-for ((i = 0; i < 20; i++)); do famfs status $M > /dev/null; done
+for ((i = 0; i < 20; i++)); do famfs status "$M" > /dev/null; done
 is "no fd is lost" "$(find /proc/"$pid"/fd -mindepth 1 | wc -l)" "$fds"
 umount "$M"
 nothing_left "afterwards"
