@@ -92,9 +92,9 @@ class Step:
     def command(self, variant):
         if self.load == "mmaplock":
             params = " ".join(f"--param {shlex.quote(f'{k}={v}')}" for k, v in self.params.items())
-            return f"famfs-bench {self.words} --variant {shlex.quote(variant)} {params}"
+            return f"(unset FAMFS_BENCH_EXACT; famfs-bench {self.words} --variant {shlex.quote(variant)} {params})"
         if self.load == "threads":
-            return f"famfs-bench {self.words} > /dev/null"
+            return f"(unset FAMFS_BENCH_EXACT; famfs-bench {self.words} > /dev/null)"
         if self.fio:
             return (f"{self.words} fio --output-format=json --output=/tmp/fio.json "
                     f"/fio/{self.fio} > /tmp/fio.log 2>&1 && cat /tmp/fio.json")
