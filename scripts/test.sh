@@ -105,7 +105,7 @@ fi
 # --- in VMs
 # How many at a time: most of the time one of the two CPUs of a VM idles. Where memory is
 # short, one after the other: the largest of the debug kernel take 4 GiB.
-VMS=${VMS:-$(awk -v cpus="$(nproc)" '/^MemTotal:/ { print cpus > 1 && $2 > 10e6 ? 2 : 1 }' /proc/meminfo)}
+VMS=${VMS:-$(awk -v cpus="$(nproc)" '/^MemTotal:/ { print (cpus > 1 && $2 > 10e6) ? 2 : 1 }' /proc/meminfo)}
 vm_tests() { # KERNEL_DIR FLAVOUR
 	local d dirs=()
 	for d in "$TOP"/tests/vm/[0-9]*/; do
