@@ -97,7 +97,9 @@ static void server_entry(const struct server *s, uint64_t nodeid, struct fuse_en
 {
 	*ret = (struct fuse_entry_param){
 		.ino = nodeid,
-		.generation = nodeid == FUSE_ROOT_ID ? 0 : s->layout.files[nodeid - BENCH_NODEID_FIRST].generation,
+		.generation = nodeid == FUSE_ROOT_ID
+				      ? 0
+				      : s->layout.files[nodeid - BENCH_NODEID_FIRST].generation,
 		.attr_timeout = FOREVER_S,
 		.entry_timeout = FOREVER_S,
 	};
@@ -271,8 +273,8 @@ static const struct fuse_lowlevel_ops server_ops = {
 	.readdirplus	= op_readdirplus,
 };
 
-static int server_iomap_begin(void *userdata, uint64_t nodeid,
-			      const struct fuse_iomap_begin_in *in, struct fuse_iomap_io *out)
+static int server_iomap_begin(void *userdata, uint64_t nodeid, const struct fuse_iomap_begin_in *in,
+			      struct fuse_iomap_io *out)
 {
 	struct server *s = userdata;
 
@@ -326,7 +328,8 @@ static int server_add_devices(struct server *s, struct session_msg *msg)
 {
 	for (size_t i = 0; i < s->nr_devs; i++) {
 		struct layout_dev *d = &s->layout.devs[i];
-		int err = session_add_device(s->fuse_fd, s->devs[i].fd, s->devs[i].path, &d->id, msg);
+		int err =
+			session_add_device(s->fuse_fd, s->devs[i].fd, s->devs[i].path, &d->id, msg);
 
 		if (err)
 			return err;
@@ -526,7 +529,8 @@ static int server_check(const struct server *s)
 		long long n = proc_number(path, must_be_0[i]);
 
 		if (n > 0) {
-			fprintf(stderr, "famfs-bench-server: %s: %s is %lld, not 0: another variant answered\n",
+			fprintf(stderr,
+				"famfs-bench-server: %s: %s is %lld, not 0: another variant answered\n",
 				opts.variant, must_be_0[i], n);
 			return 1;
 		}
@@ -603,7 +607,8 @@ static int command_run(const struct server *s, char **argv)
 	pid_t pid = command_start(argv, ctl);
 
 	if (pid < 0) {
-		fprintf(stderr, "famfs-bench-server: cannot start %s: %s\n", argv[0], strerror(errno));
+		fprintf(stderr, "famfs-bench-server: cannot start %s: %s\n", argv[0],
+			strerror(errno));
 		return 1;
 	}
 	command_serve(s, ctl[0], pid);
@@ -620,7 +625,8 @@ static void usage(FILE *f)
 {
 	fputs("Usage: famfs-bench-server [OPTION]... MOUNTPOINT -- COMMAND [ARGUMENT]...\n"
 	      "Serve files on DAX devices under a variant of the mapping while COMMAND runs.\n\n"
-	      "      --variant NAME    who answers: upcall (default)", f);
+	      "      --variant NAME    who answers: upcall (default)",
+	      f);
 	for (const char *const *v = bench_variant_names; *v; v++)
 		fprintf(f, ", %s", *v);
 	fputs("\n      --device DEV      /dev/pmemN, or /dev/daxN.M under fsdev_dax; repeatable\n"
@@ -636,7 +642,8 @@ static void usage(FILE *f)
 	      "                        them runs does not depend on where a tick falls\n"
 	      "      --param K=V       more parameters for the rows; repeatable\n"
 	      "      --probe NAME      only say whether the kernel has this variant\n"
-	      "  -h, --help            this text\n", f);
+	      "  -h, --help            this text\n",
+	      f);
 }
 
 static void usage_error(const char *what)
@@ -651,14 +658,25 @@ static int probe(const char *name)
 	int err = strcmp(name, "upcall") ? bench_variant_probe(name, msg) : 0;
 
 	if (err)
-		fprintf(stderr, "famfs-bench-server: %s: %s\n", name, msg[0] ? msg : strerror(-err));
+		fprintf(stderr, "famfs-bench-server: %s: %s\n", name,
+			msg[0] ? msg : strerror(-err));
 	return err ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-	enum { OPT_VARIANT = 256, OPT_DEVICE, OPT_LAYOUT, OPT_UNIT, OPT_PLAIN, OPT_EXACT, OPT_FIFO,
-	       OPT_DRAWN, OPT_PARAM, OPT_PROBE };
+	enum {
+		OPT_VARIANT = 256,
+		OPT_DEVICE,
+		OPT_LAYOUT,
+		OPT_UNIT,
+		OPT_PLAIN,
+		OPT_EXACT,
+		OPT_FIFO,
+		OPT_DRAWN,
+		OPT_PARAM,
+		OPT_PROBE
+	};
 	static const struct option options[] = {
 		{ "variant", required_argument, NULL, OPT_VARIANT },
 		{ "device", required_argument, NULL, OPT_DEVICE },
@@ -673,7 +691,9 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	struct server s = { .fuse_fd = -1, .mnt_fd = -1, .layout = { .unit_shift = 21, .seed = 1 } };
+	struct server s = { .fuse_fd = -1,
+			    .mnt_fd = -1,
+			    .layout = { .unit_shift = 21, .seed = 1 } };
 	const char **words = calloc((size_t)argc, sizeof(*words));
 	struct sigaction action = { .sa_handler = on_signal };
 	struct session_msg msg = { 0 };
@@ -706,7 +726,8 @@ int main(int argc, char **argv)
 			opts.exact = true;
 			break;
 		case OPT_FIFO:
-			if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 1 }))
+			if (sched_setscheduler(0, SCHED_FIFO,
+					       &(struct sched_param){ .sched_priority = 1 }))
 				fail("--fifo: %s", strerror(errno));
 			break;
 		case OPT_DRAWN:
@@ -745,7 +766,8 @@ int main(int argc, char **argv)
 	memory_read(&before);
 	err = server_start(&s, &msg);
 	if (err) {
-		fprintf(stderr, "famfs-bench-server: %s\n", msg.text[0] ? msg.text : strerror(-err));
+		fprintf(stderr, "famfs-bench-server: %s\n",
+			msg.text[0] ? msg.text : strerror(-err));
 		status = 1;
 	} else {
 		status = command_run(&s, argv + optind + 2);

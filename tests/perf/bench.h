@@ -141,7 +141,9 @@ void pass_rows(const struct pass *p, struct json_object *params, size_t n);
 
 /* ---- random ---- */
 
-struct rng { uint64_t state; };
+struct rng {
+	uint64_t state;
+};
 uint64_t rng_next(struct rng *r);
 /** rng_permutation() - 0..n-1 in random order; NULL without memory */
 uint32_t *rng_permutation(uint64_t seed, size_t n);

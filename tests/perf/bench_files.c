@@ -18,7 +18,9 @@
 #include <unistd.h>
 
 static const char *const dist_names[] = {
-	[DIST_ALL] = "all", [DIST_UNIFORM] = "uniform", [DIST_ZIPF] = "zipf",
+	[DIST_ALL] = "all",
+	[DIST_UNIFORM] = "uniform",
+	[DIST_ZIPF] = "zipf",
 };
 
 static int dir_open(void)
@@ -89,7 +91,8 @@ static void files_visit(int dir, const char *name, struct samples s[NR_STEPS])
 
 void load_files(void)
 {
-	static const char *const metrics[NR_STEPS] = { "open", "mmap", "touch", "munmap", "close", "visit" };
+	static const char *const metrics[NR_STEPS] = { "open",	 "mmap",  "touch",
+						       "munmap", "close", "visit" };
 	size_t n = opts.draws ? opts.draws : opts.count;
 	struct samples s[NR_STEPS];
 	int dir = dir_open();

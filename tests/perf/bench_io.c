@@ -37,8 +37,11 @@ void load_io(void)
 
 		json_object_object_add(params, "size", json_object_new_int64((int64_t)size));
 		json_object_object_add(params, "direct", json_object_new_boolean(opts.direct));
-		json_object_object_add(params, "order", json_object_new_string(opts.random ? "random" : "sequential"));
-		json_object_object_add(params, "pass", json_object_new_string(pass ? "warm" : "cold"));
+		json_object_object_add(params, "order",
+				       json_object_new_string(opts.random ? "random"
+									  : "sequential"));
+		json_object_object_add(params, "pass",
+				       json_object_new_string(pass ? "warm" : "cold"));
 		s.n = 0;
 		pass_begin(&counted);
 		for (size_t i = 0; i < n; i++) {
@@ -77,8 +80,8 @@ void load_fill(void)
 		fail("out of memory");
 	memset(buf, 0x5a, SZ_2M);
 	if (fallocate(fd, 0, 0, (off_t)opts.bytes) && errno != EOPNOTSUPP)
-		fail("%s: no room for %llu bytes: %s", opts.file,
-		     (unsigned long long)opts.bytes, strerror(errno));
+		fail("%s: no room for %llu bytes: %s", opts.file, (unsigned long long)opts.bytes,
+		     strerror(errno));
 	for (uint64_t at = 0; at < opts.bytes; at += SZ_2M) {
 		size_t n = opts.bytes - at < SZ_2M ? opts.bytes - at : SZ_2M;
 

@@ -66,7 +66,8 @@ void load_kv_fill(void)
 void load_kv(void)
 {
 	size_t n = opts.draws ? opts.draws : opts.count;
-	uint32_t *draws = rng_draws(opts.seed, opts.count, n, opts.dist == DIST_ALL ? DIST_UNIFORM : opts.dist);
+	uint32_t *draws = rng_draws(opts.seed, opts.count, n,
+				    opts.dist == DIST_ALL ? DIST_UNIFORM : opts.dist);
 	volatile char seen;
 	struct samples s;
 	struct kv kv;
@@ -80,7 +81,8 @@ void load_kv(void)
 		struct pass counted;
 
 		json_object_object_add(params, "keys", json_object_new_int64((int64_t)opts.count));
-		json_object_object_add(params, "pass", json_object_new_string(pass ? "warm" : "cold"));
+		json_object_object_add(params, "pass",
+				       json_object_new_string(pass ? "warm" : "cold"));
 		kv_open(&kv, MDB_RDONLY);
 		s.n = 0;
 		pass_begin(&counted);

@@ -82,8 +82,10 @@ static int add_strips(struct layout *l, const uint64_t n[3], char *msg)
 
 	if (!n[0] || n[0] > BENCH_STRIPS_MAX || !n[1] || n[1] & (n[1] - 1) || !n[2] ||
 	    n[1] % (1ULL << l->unit_shift))
-		return bad(msg, -EINVAL, "strips: 1 to %d, a chunk that is a power of two and a multiple of the unit, a size",
-			   BENCH_STRIPS_MAX);
+		return bad(
+			msg, -EINVAL,
+			"strips: 1 to %d, a chunk that is a power of two and a multiple of the unit, a size",
+			BENCH_STRIPS_MAX);
 	ext = calloc(n[0], sizeof(*ext));
 	if (!ext || files_grow(l, 1)) {
 		free(ext);
@@ -91,8 +93,12 @@ static int add_strips(struct layout *l, const uint64_t n[3], char *msg)
 	}
 	each = (n[2] + n[0] * n[1] - 1) / (n[0] * n[1]) * n[1];
 	f = &l->files[l->nr_files - 1];
-	*f = (struct bench_file){ .nodeid = f->nodeid, .generation = GENERATION, .size = n[2],
-				  .chunk = n[1], .ext = ext, .nr = (uint32_t)n[0] };
+	*f = (struct bench_file){ .nodeid = f->nodeid,
+				  .generation = GENERATION,
+				  .size = n[2],
+				  .chunk = n[1],
+				  .ext = ext,
+				  .nr = (uint32_t)n[0] };
 	for (size_t i = 0; !err && i < n[0]; i++)
 		err = space_take(l, i, each, &ext[i], msg);
 	return err;
@@ -178,9 +184,13 @@ static int word_numbers(const char *text, uint64_t n[3])
 		if (end == text + 1)
 			return -1;
 		switch (*end) {
-		case 'g': n[count] <<= 10; /* fall through */
-		case 'm': n[count] <<= 10; /* fall through */
-		case 'k': n[count] <<= 10; end++;
+		case 'g':
+			n[count] <<= 10; /* fall through */
+		case 'm':
+			n[count] <<= 10; /* fall through */
+		case 'k':
+			n[count] <<= 10;
+			end++;
 		}
 		count++;
 		text = end;
@@ -214,8 +224,10 @@ int layout_add(struct layout *l, const char *word, char msg[LAYOUT_MSG_MAX])
 		g->numbered = true;
 		err = add_files(l, n[0], n[1], msg);
 	} else {
-		return bad(msg, -EINVAL, "'%s' is none of simple:SIZE, strips:N:CHUNK:SIZE, extents:N:SIZE, files:N:SIZE",
-			   word);
+		return bad(
+			msg, -EINVAL,
+			"'%s' is none of simple:SIZE, strips:N:CHUNK:SIZE, extents:N:SIZE, files:N:SIZE",
+			word);
 	}
 	if (err == -ENOMEM)
 		return bad(msg, err, "out of memory");

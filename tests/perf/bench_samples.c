@@ -55,8 +55,8 @@ int clock_init(void)
 	qsort(pairs, CLOCK_PAIRS, sizeof(pairs[0]), compare_u64);
 	clock_pair = pairs[CLOCK_PAIRS / 2];
 	/* Instructions, not time: nearly all pairs are the same handful of them. */
-	if (opts.exact && (!BENCH_CLOCK_IS_TSC || clock_pair > 8 ||
-			   pairs[CLOCK_PAIRS * 9 / 10] != pairs[0]))
+	if (opts.exact &&
+	    (!BENCH_CLOCK_IS_TSC || clock_pair > 8 || pairs[CLOCK_PAIRS * 9 / 10] != pairs[0]))
 		return -EPROTO;
 	if (!opts.exact && !opts.ticks && BENCH_CLOCK_IS_TSC)
 		clock_ns = clock_calibrate();
@@ -134,7 +134,10 @@ static double ticks_value(uint64_t ticks)
 
 void row_samples(const char *metric, struct json_object *params, struct samples *s)
 {
-	static const struct { const char *name; unsigned int per_mille; } quantiles[] = {
+	static const struct {
+		const char *name;
+		unsigned int per_mille;
+	} quantiles[] = {
 		{ "min", 0 }, { "p25", 250 }, { "p75", 750 }, { "p99", 990 }, { "max", 1000 },
 	};
 	struct json_object *spread;
@@ -156,8 +159,12 @@ void row_samples(const char *metric, struct json_object *params, struct samples 
 				       number(ticks_value(s->v[at < s->n ? at : s->n - 1])));
 	}
 	json_object_object_add(spread, "mean", number(ticks_value((uint64_t)(sum / (double)s->n))));
-	row_print(metric, opts.exact ? "instructions" : opts.ticks ? "ticks" : "ns", opts.exact ? "exact" : "native",
-		  params, number(ticks_value(s->v[s->n / 2])), s->n, spread);
+	row_print(metric,
+		  opts.exact   ? "instructions"
+		  : opts.ticks ? "ticks"
+			       : "ns",
+		  opts.exact ? "exact" : "native", params, number(ticks_value(s->v[s->n / 2])),
+		  s->n, spread);
 }
 
 void row_value(const char *metric, const char *unit, struct json_object *params, double value)
@@ -168,13 +175,19 @@ void row_value(const char *metric, const char *unit, struct json_object *params,
 /* ---- around a pass ---- */
 
 /* Hardware counters: only what the machine has; a row that it has not is not there. */
-static const struct { const char *metric; uint32_t type; uint64_t config; } counters[PASS_COUNTERS] = {
+static const struct {
+	const char *metric;
+	uint32_t type;
+	uint64_t config;
+} counters[PASS_COUNTERS] = {
 	{ "cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES },
 	{ "instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS },
-	{ "llc-misses", PERF_TYPE_HW_CACHE, PERF_COUNT_HW_CACHE_LL |
-		PERF_COUNT_HW_CACHE_OP_READ << 8 | PERF_COUNT_HW_CACHE_RESULT_MISS << 16 },
-	{ "dtlb-misses", PERF_TYPE_HW_CACHE, PERF_COUNT_HW_CACHE_DTLB |
-		PERF_COUNT_HW_CACHE_OP_READ << 8 | PERF_COUNT_HW_CACHE_RESULT_MISS << 16 },
+	{ "llc-misses", PERF_TYPE_HW_CACHE,
+	  PERF_COUNT_HW_CACHE_LL | PERF_COUNT_HW_CACHE_OP_READ << 8 |
+		  PERF_COUNT_HW_CACHE_RESULT_MISS << 16 },
+	{ "dtlb-misses", PERF_TYPE_HW_CACHE,
+	  PERF_COUNT_HW_CACHE_DTLB | PERF_COUNT_HW_CACHE_OP_READ << 8 |
+		  PERF_COUNT_HW_CACHE_RESULT_MISS << 16 },
 };
 
 static int counter_open(int i)
@@ -238,7 +251,8 @@ void pass_end(struct pass *p)
 		if (p->fd[i] < 0)
 			continue;
 		ioctl(p->fd[i], PERF_EVENT_IOC_DISABLE, 0);
-		if (read(p->fd[i], &p->counter[i], sizeof(p->counter[i])) != sizeof(p->counter[i])) {
+		if (read(p->fd[i], &p->counter[i], sizeof(p->counter[i])) !=
+		    sizeof(p->counter[i])) {
 			close(p->fd[i]);
 			p->fd[i] = -1;
 		}

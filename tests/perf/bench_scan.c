@@ -104,7 +104,8 @@ static void trace_put(const char *file, const char *text)
 		int err = errno;
 
 		rmdir(INSTANCE);
-		fail("%s: %s: mmaplock needs tracefs, and the tracepoints of mmap_lock", file, strerror(err));
+		fail("%s: %s: mmaplock needs tracefs, and the tracepoints of mmap_lock", file,
+		     strerror(err));
 	}
 	close(fd);
 }
@@ -123,7 +124,8 @@ static long trace_entries(void)
 		if (!f)
 			break;
 		while (fgets(line, sizeof(line), f))
-			if (sscanf(line, "entries: %ld", &n) == 1 || sscanf(line, "overrun: %ld", &n) == 1)
+			if (sscanf(line, "entries: %ld", &n) == 1 ||
+			    sscanf(line, "overrun: %ld", &n) == 1)
 				total += n;
 		fclose(f);
 	}
@@ -222,8 +224,10 @@ void load_mmaplock(void)
 	uint64_t bytes;
 	int fd = file_open(&bytes);
 
-	json_object_object_add(params, "access", json_object_new_string(opts.write ? "write" : "read"));
-	json_object_object_add(params, "threads", json_object_new_int64(opts.threads > 1 ? opts.threads : 2));
+	json_object_object_add(params, "access",
+			       json_object_new_string(opts.write ? "write" : "read"));
+	json_object_object_add(params, "threads",
+			       json_object_new_int64(opts.threads > 1 ? opts.threads : 2));
 	window_map(&w, fd, opts.offset, bytes, true);
 	madvise(w.at, bytes, MADV_RANDOM);
 	if (mkdir(INSTANCE, 0700) && errno != EEXIST)

@@ -18,7 +18,10 @@
 #define MARK(name)	FUSE_IOMAP_BENCH_MARK_##name
 
 /* In the order in which they are passed. */
-static const struct { const char *name; int from, to; } parts[] = {
+static const struct {
+	const char *name;
+	int from, to;
+} parts[] = {
 	{ "entry", MARK(ENTRY), MARK(DAX) },
 	{ "to-begin", MARK(DAX), MARK(BEGIN) },
 	{ "to-obtain", MARK(BEGIN), MARK(OBTAIN) },
@@ -29,7 +32,8 @@ static const struct { const char *name; int from, to; } parts[] = {
 };
 
 /* c has no validation: the nearest mark that is there ends the part before. */
-static bool part_ticks(const struct fuse_iomap_bench_record *r, size_t part, uint64_t cost, uint64_t *ret)
+static bool part_ticks(const struct fuse_iomap_bench_record *r, size_t part, uint64_t cost,
+		       uint64_t *ret)
 {
 	uint64_t a = r->mark[parts[part].from], b = r->mark[parts[part].to];
 
@@ -45,7 +49,8 @@ static void split_rows(const struct fuse_iomap_bench_record *r, size_t n, uint64
 	struct samples s;
 	uint64_t ticks;
 
-	json_object_object_add(params, "access", json_object_new_string(opts.write ? "write" : "read"));
+	json_object_object_add(params, "access",
+			       json_object_new_string(opts.write ? "write" : "read"));
 	if (opts.size)
 		json_object_object_add(params, "size", json_object_new_int64((int64_t)opts.size));
 	if (samples_alloc(&s, n))
@@ -71,8 +76,8 @@ static void split_pass(int fd, uint64_t bytes)
 
 	if (opts.size) {
 		for (uint64_t at = 0; at + SZ_4K <= bytes; at += SZ_4K) {
-			ssize_t done = opts.write ? pwrite(fd, buf, SZ_4K, (off_t)at) :
-						    pread(fd, buf, SZ_4K, (off_t)at);
+			ssize_t done = opts.write ? pwrite(fd, buf, SZ_4K, (off_t)at)
+						  : pread(fd, buf, SZ_4K, (off_t)at);
 
 			if (done != SZ_4K)
 				fail("%s: %s", opts.file, strerror(errno));
@@ -115,7 +120,8 @@ void load_split(void)
 	fd = file_open(&bytes);
 	split_pass(fd, bytes);
 	m = (struct fuse_iomap_bench_marks){ .nr = FUSE_IOMAP_BENCH_RING, .records = (uintptr_t)r };
-	if (ioctl(bench, FUSE_IOMAP_BENCH_IOC_MARK, &m) || ioctl(bench, FUSE_IOMAP_BENCH_IOC_READ, &m))
+	if (ioctl(bench, FUSE_IOMAP_BENCH_IOC_MARK, &m) ||
+	    ioctl(bench, FUSE_IOMAP_BENCH_IOC_READ, &m))
 		fail("%s: %s", FUSE_IOMAP_BENCH_DEV, strerror(errno));
 	if (!m.nr || m.lost)
 		fail("split: %u records, %llu lost", m.nr, (unsigned long long)m.lost);

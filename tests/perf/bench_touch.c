@@ -107,7 +107,8 @@ struct touches {
 static void touch_read(struct touches *t)
 {
 	for (size_t i = 0; i < t->n; i++) {
-		volatile char *x = t->base + (t->order ? t->order[t->first + i] : t->first + i) * t->stride;
+		volatile char *x =
+			t->base + (t->order ? t->order[t->first + i] : t->first + i) * t->stride;
 		uint64_t a = now();
 
 		(void)*x;
@@ -119,7 +120,8 @@ static void touch_read(struct touches *t)
 static void touch_write(struct touches *t)
 {
 	for (size_t i = 0; i < t->n; i++) {
-		volatile char *x = t->base + (t->order ? t->order[t->first + i] : t->first + i) * t->stride;
+		volatile char *x =
+			t->base + (t->order ? t->order[t->first + i] : t->first + i) * t->stride;
 		uint64_t a = now();
 
 		*x = 1;
@@ -190,7 +192,8 @@ static struct json_object *touch_params(unsigned int pass)
 	struct json_object *p = params_new();
 
 	json_object_object_add(p, "access", json_object_new_string(opts.write ? "write" : "read"));
-	json_object_object_add(p, "order", json_object_new_string(opts.random ? "random" : "sequential"));
+	json_object_object_add(p, "order",
+			       json_object_new_string(opts.random ? "random" : "sequential"));
 	json_object_object_add(p, "pass", json_object_new_string(pass ? "warm" : "cold"));
 	if (opts.threads > 1)
 		json_object_object_add(p, "threads", json_object_new_int64(opts.threads));
@@ -231,8 +234,9 @@ void load_touch(void)
 	if (samples_alloc(&all, each * opts.threads))
 		fail("out of memory");
 	for (unsigned int i = 0; i < opts.threads; i++) {
-		t[i] = (struct touches){ .stride = stride, .order = order,
-					 .first = each * i, .n = each };
+		t[i] = (struct touches){
+			.stride = stride, .order = order, .first = each * i, .n = each
+		};
 		if (samples_alloc(&t[i].samples, each))
 			fail("out of memory");
 	}
@@ -242,7 +246,8 @@ void load_touch(void)
 
 		if (sparse)
 			json_object_object_add(params, "advice",
-					       json_object_new_string(opts.random ? "random" : "none"));
+					       json_object_new_string(opts.random ? "random"
+										  : "none"));
 		window_map(&w, fd, opts.offset, bytes, small || sparse);
 		if (small || (sparse && opts.random))
 			madvise(w.at, bytes, MADV_RANDOM);
@@ -292,8 +297,9 @@ void load_fork(void)
 
 		window_map(&w, fd, opts.offset, bytes, true);
 		madvise(w.at, bytes, MADV_RANDOM);
-		t = (struct touches){ .base = w.at, .stride = SZ_4K, .n = n,
-				      .samples = { .v = shared, .room = n } };
+		t = (struct touches){
+			.base = w.at, .stride = SZ_4K, .n = n, .samples = { .v = shared, .room = n }
+		};
 		touch_thread(&t);
 		/* In the child these pages are there already, or each sample faults twice. */
 		forks.n = 0;

@@ -67,7 +67,8 @@ static const struct load {
 	{ "touch4k", load_touch, "first touch of each 4 KiB of --file, one fault each" },
 	{ "touch2m", load_touch, "first touch of each 2 MiB of --file" },
 	{ "sparse", load_touch, "first touch of one 4 KiB in each 2 MiB of --file" },
-	{ "scan", load_scan, "touch each 4 KiB (or --size) of --file, the whole timed; and munmap, close" },
+	{ "scan", load_scan,
+	  "touch each 4 KiB (or --size) of --file, the whole timed; and munmap, close" },
 	{ "mmaplock", load_mmaplock, "mmap_lock taken by --threads that fault; needs tracefs" },
 	{ "fork", load_fork, "touch, fork, and touch in the child" },
 	{ "read", load_io, "pread of --size bytes over --file" },
@@ -81,7 +82,8 @@ static const struct load {
 	{ "null", load_null, "a system call that does nothing" },
 	{ "fill", load_fill, "(no figures) make --file of --bytes bytes" },
 	{ "make", load_make, "(no figures) make --count files of --size bytes in --dir" },
-	{ "kv-fill", load_kv_fill, "(no figures) make a database of --count keys, --bytes at most" },
+	{ "kv-fill", load_kv_fill,
+	  "(no figures) make a database of --count keys, --bytes at most" },
 };
 
 static void usage(FILE *f)
@@ -114,7 +116,8 @@ static void usage(FILE *f)
 	      "  -h, --help          this text\n\n"
 	      "FAMFS_BENCH_VARIANT and FAMFS_BENCH_EXACT in the environment are defaults of\n"
 	      "--variant and --exact. A row is one JSON object: value is the median, spread has the minimum.\n"
-	      "Exit status: 0, 1 failed, 2 wrong usage.\n", f);
+	      "Exit status: 0, 1 failed, 2 wrong usage.\n",
+	      f);
 }
 
 static void usage_error(const char *fmt, const char *what)
@@ -166,11 +169,22 @@ static void parse_param(char *text)
 		usage_error("--param '%s' is not KEY=VALUE", text);
 	*equals++ = '\0';
 	v = strtoll(equals, &end, 10);
-	json_object_object_add(opts.params, text, *equals && !*end ?
-			       json_object_new_int64(v) : json_object_new_string(equals));
+	json_object_object_add(opts.params, text,
+			       *equals && !*end ? json_object_new_int64(v)
+						: json_object_new_string(equals));
 }
 
-enum { OPT_PREFIX = 256, OPT_DIST, OPT_SEED, OPT_COUNTERS, OPT_EXACT, OPT_TICKS, OPT_PIN, OPT_VARIANT, OPT_PARAM };
+enum {
+	OPT_PREFIX = 256,
+	OPT_DIST,
+	OPT_SEED,
+	OPT_COUNTERS,
+	OPT_EXACT,
+	OPT_TICKS,
+	OPT_PIN,
+	OPT_VARIANT,
+	OPT_PARAM
+};
 
 static const struct option options[] = {
 	{ "file", required_argument, NULL, 'f' },
@@ -201,29 +215,75 @@ static const struct option options[] = {
 static void parse_option(int opt, const char *name)
 {
 	switch (opt) {
-	case 'f': opts.file = optarg; break;
-	case 'o': opts.offset = parse_number(name, optarg); break;
-	case 'b': opts.bytes = parse_number(name, optarg); break;
-	case 'w': opts.write = true; break;
-	case 'R': opts.random = true; break;
-	case 's': opts.size = parse_number(name, optarg); break;
-	case 'D': opts.direct = true; break;
-	case 'd': opts.dir = optarg; break;
-	case OPT_PREFIX: opts.prefix = optarg; break;
-	case 'c': opts.count = parse_number(name, optarg); break;
-	case 'n': opts.draws = parse_number(name, optarg); break;
-	case OPT_DIST: opts.dist = parse_dist(optarg); break;
-	case OPT_SEED: opts.seed = parse_number(name, optarg); break;
-	case 'p': opts.passes = (unsigned int)parse_number(name, optarg); break;
-	case 't': opts.threads = (unsigned int)parse_number(name, optarg); break;
-	case OPT_COUNTERS: opts.counters = true; break;
-	case OPT_TICKS: opts.ticks = true; break;
-	case OPT_PIN: opts.pin = true; break;
-	case OPT_EXACT: opts.exact = true; break;
-	case OPT_VARIANT: opts.variant = optarg; break;
-	case OPT_PARAM: parse_param(optarg); break;
-	case 'h': usage(stdout); exit(0);
-	default: fputs("famfs-bench --help\n", stderr); exit(2);
+	case 'f':
+		opts.file = optarg;
+		break;
+	case 'o':
+		opts.offset = parse_number(name, optarg);
+		break;
+	case 'b':
+		opts.bytes = parse_number(name, optarg);
+		break;
+	case 'w':
+		opts.write = true;
+		break;
+	case 'R':
+		opts.random = true;
+		break;
+	case 's':
+		opts.size = parse_number(name, optarg);
+		break;
+	case 'D':
+		opts.direct = true;
+		break;
+	case 'd':
+		opts.dir = optarg;
+		break;
+	case OPT_PREFIX:
+		opts.prefix = optarg;
+		break;
+	case 'c':
+		opts.count = parse_number(name, optarg);
+		break;
+	case 'n':
+		opts.draws = parse_number(name, optarg);
+		break;
+	case OPT_DIST:
+		opts.dist = parse_dist(optarg);
+		break;
+	case OPT_SEED:
+		opts.seed = parse_number(name, optarg);
+		break;
+	case 'p':
+		opts.passes = (unsigned int)parse_number(name, optarg);
+		break;
+	case 't':
+		opts.threads = (unsigned int)parse_number(name, optarg);
+		break;
+	case OPT_COUNTERS:
+		opts.counters = true;
+		break;
+	case OPT_TICKS:
+		opts.ticks = true;
+		break;
+	case OPT_PIN:
+		opts.pin = true;
+		break;
+	case OPT_EXACT:
+		opts.exact = true;
+		break;
+	case OPT_VARIANT:
+		opts.variant = optarg;
+		break;
+	case OPT_PARAM:
+		parse_param(optarg);
+		break;
+	case 'h':
+		usage(stdout);
+		exit(0);
+	default:
+		fputs("famfs-bench --help\n", stderr);
+		exit(2);
 	}
 }
 

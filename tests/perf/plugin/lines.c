@@ -41,7 +41,8 @@ void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
 					    void (*cb)(unsigned int, void *),
 					    enum qemu_plugin_cb_flags flags, void *data);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
-				      void (*cb)(unsigned int, qemu_plugin_meminfo_t, uint64_t, void *),
+				      void (*cb)(unsigned int, qemu_plugin_meminfo_t, uint64_t,
+						 void *),
 				      enum qemu_plugin_cb_flags flags, enum qemu_plugin_mem_rw rw,
 				      void *data);
 
@@ -136,7 +137,8 @@ static void lines_write(void)
 
 		for (struct access *a = lines[i].accesses; a; a = next) {
 			if (shared)
-				fprintf(out, "%lx 0 %lu %lu\n", a->site->address, a->loads, a->stores);
+				fprintf(out, "%lx 0 %lu %lu\n", a->site->address, a->loads,
+					a->stores);
 			next = a->next;
 			free(a);
 		}
@@ -213,12 +215,17 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		size_t size = qemu_plugin_insn_size(insn);
 		struct site *site = site_get(address);
 
-		if (address >= BENCH_LOW && address < BENCH_HIGH && size == 2 && !memcmp(code, "\x0f\x31", 2))
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_clock, QEMU_PLUGIN_CB_NO_REGS, NULL);
-		if (address >= BENCH_LOW && address < BENCH_HIGH && size == 3 && !memcmp(code, "\x0f\x01\xf9", 3))
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_pass, QEMU_PLUGIN_CB_NO_REGS, NULL);
+		if (address >= BENCH_LOW && address < BENCH_HIGH && size == 2 &&
+		    !memcmp(code, "\x0f\x31", 2))
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_clock,
+							       QEMU_PLUGIN_CB_NO_REGS, NULL);
+		if (address >= BENCH_LOW && address < BENCH_HIGH && size == 3 &&
+		    !memcmp(code, "\x0f\x01\xf9", 3))
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_pass,
+							       QEMU_PLUGIN_CB_NO_REGS, NULL);
 		if (is_locked(code, size))
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_locked, QEMU_PLUGIN_CB_NO_REGS, site);
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_locked,
+							       QEMU_PLUGIN_CB_NO_REGS, site);
 		qemu_plugin_register_vcpu_mem_cb(insn, on_access, QEMU_PLUGIN_CB_NO_REGS,
 						 QEMU_PLUGIN_MEM_RW, site);
 	}
