@@ -107,7 +107,7 @@ fi
 # short, one after the other: the largest of the debug kernel take 4 GiB.
 VMS=${VMS:-$(awk -v cpus="$(nproc)" '/^MemTotal:/ { print (cpus > 1 && $2 > 10e6) ? 2 : 1 }' /proc/meminfo)}
 vm_tests() { # KERNEL_DIR FLAVOUR
-	local d dirs=()
+	local d dirs=() first=()
 	for d in "$TOP"/tests/vm/[0-9]*/; do
 		d=${d%/}
 		if ! grep -qE '^# vm:' "$d/test.sh"; then
@@ -127,8 +127,11 @@ vm_tests() { # KERNEL_DIR FLAVOUR
 			say "only in --full: $(basename "$d") ($2 kernel)"
 			continue
 		fi
-		! wanted_vm "$d" || dirs+=("$d")
+		wanted_vm "$d" || continue
+		# What takes long begins early, or it runs alone at the end
+		if grep -qE '^# vm:.* first( |$)' "$d/test.sh"; then first+=("$d"); else dirs+=("$d"); fi
 	done
+	dirs=("${first[@]}" "${dirs[@]}")
 	[ ${#dirs[@]} -gt 0 ] || return 0
 	say "--- ${#dirs[@]} tests in VMs, $2 kernel, $VMS at a time"
 	# Each has its own directory and files, and listens nowhere

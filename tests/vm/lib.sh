@@ -6,7 +6,8 @@
 # The header of a test says what it needs:
 #   # vm: mem=2G cpus=2 pmem=17G,17G kernel=ci,debug timeout=120
 # kernel=: the kernels to run it on. pmem=: emulated NVDIMMs, on sparse files. A word full:
-# only in ./run test --full; full=debug: there only on that kernel.
+# only in ./run test --full; full=debug: there only on that kernel. A word first: it takes
+# long, and begins before the others.
 #
 # Given: TOP (the checkout), STAGE (installed programs, already on their paths), WORK (a
 # directory that the host sees, too), KFLAVOUR (ci, debug, off).

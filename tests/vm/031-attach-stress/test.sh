@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci,debug timeout=3600
+# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci,debug timeout=3600 first
 # The program of a mounted famfs replaced, detached and attached while four threads fault
 # on its files: every fault ends in right bytes or SIGBUS, and the kernel's counters say so
 # to the last one. One map linked to two file systems; unmount with the link held.
@@ -33,7 +33,7 @@ pins=/sys/fs/bpf/famfs
 
 # As many faults as the rule asks for; where everything is slow, a part of them by default
 counts=(-f 100000 -r 1000 -a 100)
-[ "$KFLAVOUR" = ci ] || [ "$TEST_MODE" = full ] || counts=(-f 20000 -r 1000 -a 100)
+[ "$KFLAVOUR" = ci ] || [ "$TEST_MODE" = full ] || counts=(-f 10000 -r 500 -a 50)
 rules 40 "$STRESS" attach "${counts[@]}" $pins/"$(of $M uuid)" "$(of $M pid)" $M \
 	$pins/"$(of /mnt/second uuid)" "$(of /mnt/second pid)" \
 	mmap4k:1:$M/simple store4k:2:$M/strips mmap4k:2:$M/strips mmap2m:3:$M/huge \

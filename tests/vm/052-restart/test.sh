@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G kernel=ci,debug timeout=1800 full=debug
+# vm: mem=2G cpus=2 pmem=5G kernel=ci,debug timeout=1800 first full=debug
 # kill -9 of the worker under faults, reads, writes and lookups, 20 times, and 10 times
 # more before its successor is ready: nothing fails, nothing hangs.
 . ../lib.sh
