@@ -236,6 +236,8 @@ first() {
 
 	step "make and mount a file system on both"
 	show mkfs.famfs --add-device "$block" "$char"
+	# The second boot is of the same host
+	cp /opt/famfs/system_uuid "$OUT/"
 	mkdir -p $MNT
 	show mount -t famfs -o dev=1:"$block" "$char" $MNT
 	show findmnt $MNT
@@ -266,6 +268,7 @@ second() {
 	char=$(device_of 0)
 	block=$(device_of 1)
 	mkdir -p $MNT
+	cp "$OUT/system_uuid" /opt/famfs/
 	show famfs dev bind "$char"
 	show mount -t famfs -o dev=1:"$block" "$char" $MNT
 	while read -r f; do
