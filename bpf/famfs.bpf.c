@@ -5,7 +5,7 @@
  * finds the slot and hands the answer to the kernel, which checks it.
  *
  * One instance serves one connection. The server sizes the tables, sets
- * unit_shift and the connection (fuse_fd) before it loads the object, and fills
+ * their constants and the connection (fuse_fd) before it loads the object, and fills
  * the tables through mmap; see server/lib/slotmap.h. There are no counters here:
  * the kernel has exact ones, in the fdinfo of /dev/fuse.
  *
@@ -21,8 +21,11 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* log2 of the allocation unit; set before load, constant after it. */
-const volatile __u32 unit_shift = FAMFS_UNIT_SHIFT_MAX;
+/* Set before load, constant after it; the verifier knows the values. */
+const volatile struct famfs_fmap_config config = {
+	.unit_shift = FAMFS_UNIT_SHIFT_MAX,
+	.nr_extents = 1,
+};
 
 /*
  * Mmapable arrays: the server fills them without a system call per slot, and only
@@ -45,17 +48,24 @@ struct {
 	__type(value, struct famfs_slot);
 } reserved SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct famfs_slot_extent);
-} extents SEC(".maps");
+/*
+ * The table of extents is the one value of an array, resized by the loader, so that
+ * each step of a search is a comparison with a constant and not a lookup.
+ */
+struct famfs_slot_extent extents[1] SEC(".data.extents");
 
-static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u32 i)
+struct extent_table {
+	const struct famfs_slot_extent *at;
+	__u64 nr;
+};
+
+static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u64 i)
 {
-	return bpf_map_lookup_elem(&extents, &i);
+	const struct extent_table *table = ctx;
+
+	famfs_fmap_hide(i);
+	__builtin_assume(table->at);
+	return i < table->nr ? &table->at[i] : NULL;
 }
 
 /*
@@ -97,23 +107,73 @@ static __always_inline int answer(const struct famfs_run *run, struct fuse_iomap
 enum { ARG_NODEID, ARG_GENERATION, ARG_POS, ARG_COUNT, ARG_OPFLAGS, ARG_OUT };
 
 /* Not inlined, like the next: what they need would cost the others registers. */
-static __noinline int begin_packed(__u64 *ctx, const struct famfs_slot *slot)
+static __noinline int begin_refused(__u64 *ctx, const struct famfs_slot *slot)
 {
+	return famfs_slot_refuse(slot, config.unit_shift, ctx[ARG_GENERATION], ctx[ARG_POS]);
+}
+
+static __noinline int begin_extents(__u64 *ctx, const struct famfs_slot *slot)
+{
+	struct extent_table table = { .at = extents, .nr = config.nr_extents };
+	const struct famfs_slot_extent *e;
 	struct famfs_run run;
+	__u32 unit;
 	int ret;
 
-	ret = famfs_slot_run_packed(slot, unit_shift, ctx[ARG_POS], &run);
+	/* The compiler takes it for one record */
+	famfs_fmap_hide(table.at);
+	unit = ctx[ARG_POS] >> config.unit_shift;
+	e = famfs_slot_search(slot, extent_get, &table, ctx[ARG_POS], unit);
+	/* Read once more: the search needs all registers */
+	ret = famfs_slot_run_extent(e, unit, config.unit_shift, &run);
 	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;
 }
 
-static __noinline int begin_outside(__u64 *ctx, const struct famfs_slot *slot)
+static __noinline int begin_strips(__u64 *ctx, const struct famfs_slot *slot)
 {
-	struct fuse_iomap_io *out = (void *)ctx[ARG_OUT];
+	struct extent_table table = { .at = extents, .nr = config.nr_extents };
 	struct famfs_run run;
 	int ret;
 
-	ret = famfs_slot_resolve_outside(slot, extent_get, NULL, unit_shift, ctx[ARG_POS], &run);
-	return ret == 1 ? answer(&run, out) : ret;
+	famfs_fmap_hide(table.at);
+	ret = famfs_slot_run_strips(slot, extent_get, &table, config.unit_shift, ctx[ARG_POS],
+				    &run);
+	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;
+}
+
+/*
+ * famfs_slot_run_packed() and answer(). Each value is stored when it is known, and the
+ * unit is read once more: so this needs none of the registers that a function has to
+ * save, like the others.
+ */
+static __always_inline int begin_packed(__u64 *ctx, const struct famfs_slot *slot)
+{
+	struct fuse_iomap_io *out;
+	struct famfs_strip strip;
+	__u64 offset, stripe, length = 1, shift, nth, addr;
+
+	nth = famfs_slot_deal_packed(slot, ctx[ARG_POS], &offset, &stripe);
+	if (nth >= FAMFS_SLOT_STRIPS_MAX)
+		return begin_refused(ctx, slot);
+
+	shift = slot->chunk_shift;
+	out = (void *)ctx[ARG_OUT];
+	famfs_fmap_shl(offset, shift);
+	out->offset = offset;
+	famfs_fmap_shl(length, shift);
+	out->length = length;
+	famfs_fmap_shl(stripe, shift);
+	asm volatile("" : "+r"(stripe) : : "memory");
+
+	strip = famfs_slot_unpack(slot, nth);
+	addr = strip.start;
+	famfs_fmap_hide(addr);
+	out->dev = strip.dev;
+	asm volatile("" : : : "memory");
+	famfs_fmap_shl(addr, config.unit_shift);
+	out->addr = addr + stripe;
+	out->type = FUSE_IOMAP_TYPE_MAPPED;
+	return FUSE_IOMAP_BPF_HANDLED;
 }
 
 SEC("struct_ops/iomap_begin")
@@ -125,12 +185,19 @@ int famfs_iomap_begin(__u64 *ctx)
 
 	if (!slot)
 		return FUSE_IOMAP_BPF_FALLBACK;
-	ret = famfs_slot_resolve_inside(slot, unit_shift, ctx[ARG_GENERATION], ctx[ARG_POS], &run);
-	if (ret == FAMFS_SLOT_PACKED)
+	ret = famfs_slot_resolve_inside(slot, config.unit_shift, ctx[ARG_GENERATION], ctx[ARG_POS],
+					&run);
+	switch (ret) {
+	case FAMFS_SLOT_IN_PACKED:
 		return begin_packed(ctx, slot);
-	if (ret == FAMFS_SLOT_OUTSIDE)
-		return begin_outside(ctx, slot);
-	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;
+	case FAMFS_SLOT_IN_EXTENTS:
+		return begin_extents(ctx, slot);
+	case FAMFS_SLOT_IN_STRIPS:
+		return begin_strips(ctx, slot);
+	case FAMFS_SLOT_REFUSED:
+		return begin_refused(ctx, slot);
+	}
+	return answer(&run, (void *)ctx[ARG_OUT]);
 }
 
 SEC(".struct_ops.link")

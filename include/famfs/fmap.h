@@ -40,6 +40,12 @@
 #define FAMFS_SLOT_SIZE_MAX	0x7fffffffU	/* file size */
 #define FAMFS_SLOT_START_MAX	0xffffffffU	/* start of a strip */
 
+/*
+ * Records of the second table: the BPF verifier follows an offset into a map's value up
+ * to 2^29 bytes.
+ */
+#define FAMFS_FMAP_EXTENTS_MAX	(1U << 25)
+
 /* Extents of one file; bounds the binary search. The media has 16 at most. */
 #define FAMFS_SLOT_EXTENTS_MAX	(1U << 16)
 #define FAMFS_SLOT_SEARCH_STEPS	17
@@ -79,6 +85,7 @@ struct famfs_slot_packed {
 };
 
 #define FAMFS_SLOT_PACKED_START_BITS	20
+#define FAMFS_SLOT_PACKED_HIGH_BITS	(FAMFS_SLOT_PACKED_START_BITS - 16)
 #define FAMFS_SLOT_PACKED_DEV_BITS	4
 
 /**
@@ -137,6 +144,16 @@ _Static_assert(__builtin_offsetof(struct famfs_slot, ext) == 16, "");
 _Static_assert(__builtin_offsetof(struct famfs_slot, packed) == 16, "");
 _Static_assert(sizeof(struct famfs_slot_packed) == 48, "packed strips size");
 
+/**
+ * struct famfs_fmap_config - constants of the program that reads the tables
+ * @unit_shift: log2 of the allocation unit in bytes, 12..21
+ * @nr_extents: records of the second table, 1..FAMFS_FMAP_EXTENTS_MAX
+ */
+struct famfs_fmap_config {
+	__u32	unit_shift;
+	__u32	nr_extents;
+};
+
 /* A contiguous run of a file on a device, all of it in bytes. */
 struct famfs_run {
 	__u64	offset;		/* in the file */
@@ -146,7 +163,7 @@ struct famfs_run {
 };
 
 /* Record i of the second table, NULL if there is none. */
-typedef const struct famfs_slot_extent *(*famfs_extent_fn)(void *ctx, __u32 i);
+typedef const struct famfs_slot_extent *(*famfs_extent_fn)(void *ctx, __u64 i);
 
 #define FAMFS_FMAP_INLINE	static inline __attribute__((always_inline, unused))
 
@@ -161,11 +178,17 @@ typedef const struct famfs_slot_extent *(*famfs_extent_fn)(void *ctx, __u32 i);
 /* Shifts by what a slot says. BPF defines them for any count, C does not. */
 #define famfs_fmap_shl(x, n)	asm("%0 <<= %1" : "+r"(x) : "r"((__u64)(n)))
 #define famfs_fmap_shr(x, n)	asm("%0 >>= %1" : "+r"(x) : "r"((__u64)(n)))
+/* Into the register of the first; the compiler would take another */
+#define famfs_fmap_mul(x, y)	asm("%0 *= %1" : "+r"(x) : "r"((__u64)(y)))
 /* Or the verifier sees a check on one register and an access by another. */
 #define famfs_fmap_hide(x)	asm volatile("" : "+r"(x))
+/* The verifier wants a bound, which then costs nothing. */
+#define famfs_fmap_unroll	_Pragma("unroll")
 #else
+#define famfs_fmap_unroll
 #define famfs_fmap_shl(x, n) ((x) <<= (n)&63)
 #define famfs_fmap_shr(x, n) ((x) >>= (n)&63)
+#define famfs_fmap_mul(x, y) ((x) *= (y))
 #define famfs_fmap_hide(x) \
 	do {               \
 	} while (0)
@@ -184,16 +207,19 @@ FAMFS_FMAP_INLINE enum famfs_slot_type famfs_slot_load_type(const struct famfs_s
 }
 
 /* Why a slot gives no mapping: what is wrong with it first, then with the question. */
-FAMFS_FMAP_INLINE int famfs_slot_refuse(const struct famfs_slot *slot, enum famfs_slot_type type,
-					__u32 generation)
+FAMFS_FMAP_INLINE int famfs_slot_refuse(const struct famfs_slot *slot, __u32 unit_shift,
+					__u32 generation, __u64 pos)
 {
+	enum famfs_slot_type type = famfs_slot_load_type(slot);
+
 	if (type == FAMFS_SLOT_EMPTY)
 		return 0;
 	if (type > FAMFS_SLOT_INTERLEAVE_PACKED)
 		return -EIO;
 	if (slot->generation != generation)
 		return -ESTALE;
-	return -ENXIO;
+	/* What else would be wrong with a slot of a known type that was looked into? */
+	return pos >> unit_shift >= slot->size ? -ENXIO : -EIO;
 }
 
 /*
@@ -207,19 +233,20 @@ FAMFS_FMAP_INLINE int famfs_slot_refuse(const struct famfs_slot *slot, enum famf
 FAMFS_FMAP_INLINE __u64 famfs_slot_deal(const struct famfs_slot *slot, __u64 pos, __u64 *ret_chunk,
 					__u64 *ret_stripe)
 {
-	__u64 chunk = pos, stripe, nth;
+	__u64 chunk = pos, stripe, nth, dealt = slot->nstrips;
 
 	famfs_fmap_shr(chunk, slot->chunk_shift);
 	stripe = chunk * slot->recip;
 	famfs_fmap_shr(stripe, slot->recip_shift);
-	nth = chunk - stripe * slot->nstrips;
+	famfs_fmap_mul(dealt, stripe);
+	nth = chunk - dealt;
 	famfs_fmap_hide(nth);
 	*ret_chunk = chunk;
 	*ret_stripe = stripe;
 	return nth;
 }
 
-FAMFS_FMAP_INLINE void famfs_slot_run_chunk(const struct famfs_strip *strip, __u32 chunk_shift,
+FAMFS_FMAP_INLINE void famfs_slot_run_chunk(const struct famfs_strip *strip, __u64 chunk_shift,
 					    __u32 unit_shift, __u64 chunk, __u64 stripe,
 					    struct famfs_run *ret)
 {
@@ -235,53 +262,80 @@ FAMFS_FMAP_INLINE void famfs_slot_run_chunk(const struct famfs_strip *strip, __u
 }
 
 /*
- * The reciprocal's place is taken here. Of 7 to 16 strips there are 8 or 16 as a rule:
- * shifted. The others pay for a division, a short one, since chunk numbers have 31
- * bits (FAMFS_SLOT_SIZE_MAX).
+ * As famfs_slot_deal(), for INTERLEAVE_PACKED, where the reciprocal's place is taken. Of 7
+ * to 16 strips there are 8 or 16 as a rule: shifted. The others pay for a division, a short
+ * one, since chunk numbers have 31 bits (FAMFS_SLOT_SIZE_MAX).
  */
+FAMFS_FMAP_INLINE __u64 famfs_slot_deal_packed(const struct famfs_slot *slot, __u64 pos,
+					       __u64 *ret_chunk, __u64 *ret_stripe)
+{
+	__u64 dealt = slot->nstrips, stripe, nth;
+
+	famfs_fmap_shr(pos, slot->chunk_shift);
+	stripe = pos;
+	if (dealt & (dealt - 1))
+		stripe = (__u32)stripe / (__u32)dealt;
+	else if (dealt == 16)
+		stripe >>= 4;
+	else
+		stripe >>= 3;
+	famfs_fmap_mul(dealt, stripe);
+	nth = pos - dealt;
+	famfs_fmap_hide(nth);
+	*ret_chunk = pos;
+	*ret_stripe = stripe;
+	return nth;
+}
+
+/* Strip @nth of an INTERLEAVE_PACKED, 0..15 */
+FAMFS_FMAP_INLINE struct famfs_strip famfs_slot_unpack(const struct famfs_slot *slot, __u64 nth)
+{
+	__u32 high = slot->packed.high[nth];
+	__u32 low = slot->packed.low[nth];
+	struct famfs_strip strip;
+
+	strip.start =
+		((high & ((1U << FAMFS_SLOT_PACKED_HIGH_BITS) - 1)) << 16 | low) + slot->base_start;
+	strip.dev = (high >> FAMFS_SLOT_PACKED_HIGH_BITS) + slot->base_dev + 1U;
+	return strip;
+}
+
 FAMFS_FMAP_INLINE int famfs_slot_run_packed(const struct famfs_slot *slot, __u32 unit_shift,
 					    __u64 pos, struct famfs_run *ret)
 {
-	__u32 nstrips = slot->nstrips, chunk, stripe, code;
 	struct famfs_strip strip;
-	__u64 nth;
+	__u64 chunk, stripe, nth;
 
-	famfs_fmap_shr(pos, slot->chunk_shift);
-	chunk = (__u32)pos;
-	if (nstrips & (nstrips - 1))
-		stripe = chunk / nstrips;
-	else
-		stripe = chunk >> (nstrips == 16 ? 4 : 3);
-	nth = chunk - stripe * nstrips;
-	famfs_fmap_hide(nth);
+	nth = famfs_slot_deal_packed(slot, pos, &chunk, &stripe);
 	if (nth >= FAMFS_SLOT_STRIPS_MAX)
 		return -EIO;
-	code = (__u32)slot->packed.high[nth] << 16 | slot->packed.low[nth];
-	strip.dev = slot->base_dev + 1U + (code >> FAMFS_SLOT_PACKED_START_BITS);
-	strip.start = slot->base_start + (code & ((1U << FAMFS_SLOT_PACKED_START_BITS) - 1));
+	strip = famfs_slot_unpack(slot, nth);
 	famfs_slot_run_chunk(&strip, slot->chunk_shift, unit_shift, chunk, stripe, ret);
 	return 1;
 }
 
-/* famfs_slot_resolve_inside(): this takes longer */
-#define FAMFS_SLOT_OUTSIDE	2
-#define FAMFS_SLOT_PACKED	3
+/* famfs_slot_resolve_inside(): who knows */
+#define FAMFS_SLOT_IN_EXTENTS	2
+#define FAMFS_SLOT_IN_PACKED	3
+#define FAMFS_SLOT_IN_STRIPS	4
+#define FAMFS_SLOT_REFUSED	5
 
 /**
  * famfs_slot_resolve_inside() - famfs_slot_resolve() for one extent, or up to 6 strips
  *
- * Return: FAMFS_SLOT_OUTSIDE if famfs_slot_resolve_outside() knows the answer,
- * FAMFS_SLOT_PACKED if famfs_slot_run_packed() does.
+ * Return: 1; FAMFS_SLOT_IN_* if famfs_slot_run_*() knows the answer; FAMFS_SLOT_REFUSED
+ * if there is none and famfs_slot_refuse() knows why.
  */
 FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, __u32 unit_shift,
 						__u32 generation, __u64 pos, struct famfs_run *ret)
 {
-	enum famfs_slot_type type = famfs_slot_load_type(slot);
-	__u64 chunk, stripe, nth;
+	__u64 type = famfs_slot_load_type(slot);
+	const struct famfs_strip *strip;
+	__u64 chunk, stripe, shift, nth;
 
 	/* One test in the usual case; the exact reason is looked for afterwards. */
 	if (slot->generation != generation || pos >> unit_shift >= slot->size)
-		return famfs_slot_refuse(slot, type, generation);
+		return FAMFS_SLOT_REFUSED;
 
 	if (type == FAMFS_SLOT_SIMPLE) {
 		ret->offset = 0;
@@ -290,20 +344,30 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, _
 		ret->dev = slot->strips[0].dev;
 		return 1;
 	}
+	/* Or the compiler asks for the others first */
+	famfs_fmap_hide(type);
 	if (type == FAMFS_SLOT_INTERLEAVE) {
 		nth = famfs_slot_deal(slot, pos, &chunk, &stripe);
 		if (nth >= FAMFS_SLOT_STRIPS)
-			return -EIO;
-		famfs_slot_run_chunk(&slot->strips[nth], slot->chunk_shift, unit_shift, chunk,
-				     stripe, ret);
+			return FAMFS_SLOT_REFUSED;
+		/* In this order no more registers are needed than a call may change */
+		shift = slot->chunk_shift;
+		famfs_fmap_hide(shift);
+		strip = &slot->strips[nth];
+		famfs_fmap_hide(strip);
+		famfs_slot_run_chunk(strip, shift, unit_shift, chunk, stripe, ret);
 		return 1;
 	}
-	/* Not here: it would cost the others a register, and has time for a call. */
+	famfs_fmap_hide(type);
+	/* Not here: it would cost the others a register. */
 	if (type == FAMFS_SLOT_INTERLEAVE_PACKED)
-		return FAMFS_SLOT_PACKED;
-	if (type == FAMFS_SLOT_EXTENTS || type == FAMFS_SLOT_INTERLEAVE_EXT)
-		return FAMFS_SLOT_OUTSIDE;
-	return famfs_slot_refuse(slot, type, generation);
+		return FAMFS_SLOT_IN_PACKED;
+	famfs_fmap_hide(type);
+	if (type == FAMFS_SLOT_EXTENTS)
+		return FAMFS_SLOT_IN_EXTENTS;
+	if (type == FAMFS_SLOT_INTERLEAVE_EXT)
+		return FAMFS_SLOT_IN_STRIPS;
+	return FAMFS_SLOT_REFUSED;
 }
 
 /*
@@ -316,62 +380,69 @@ FAMFS_FMAP_INLINE const struct famfs_slot_extent *famfs_slot_search(const struct
 								    __u32 unit)
 {
 	const struct famfs_slot_extent *e;
-	__u32 base = slot->ext.first;
-	__u32 count = slot->ext.count;
-	__u32 low = 0, step;
+	__u64 low = slot->ext.first;
+	__u64 count = slot->ext.count;
+	__u32 step;
 
 	if (slot->chunk_shift) {
 		famfs_fmap_shr(pos, slot->chunk_shift);
-		return pos < count ? extent(ctx, base + (__u32)pos) : 0;
+		return pos < count ? extent(ctx, low + pos) : 0;
 	}
 
-	/* Invariant: extent low begins at or before unit, extent low + count after. */
-	for (step = 0; step < FAMFS_SLOT_SEARCH_STEPS && count > 1; step++) {
-		__u32 half = count / 2;
+	/*
+	 * Invariant: extent low begins at or before unit, extent low + count after. The
+	 * larger half is taken either way, which costs no step, and saves a branch.
+	 */
+	famfs_fmap_unroll
+	for (step = 0; step < FAMFS_SLOT_SEARCH_STEPS; step++) {
+		__u64 half = count / 2;
 
-		e = extent(ctx, base + low + half);
+		if (!half)
+			break;
+		e = extent(ctx, low + half);
 		if (!e)
-			return 0;
-		if (e->first <= unit) {
+			break;
+		if (e->first <= unit)
 			low += half;
-			count -= half;
-		} else {
-			count = half;
-		}
+		count -= half;
 	}
-	return extent(ctx, base + low);
+	return extent(ctx, low);
 }
 
-/**
- * famfs_slot_resolve_outside() - the rest of famfs_slot_resolve()
- *
- * For a slot for which famfs_slot_resolve_inside() returned FAMFS_SLOT_OUTSIDE: types
- * but for DEAD do not change.
- */
-FAMFS_FMAP_INLINE int famfs_slot_resolve_outside(const struct famfs_slot *slot,
-						 famfs_extent_fn extent, void *ctx,
-						 __u32 unit_shift, __u64 pos, struct famfs_run *ret)
+/* @e, if it holds @unit of the file */
+FAMFS_FMAP_INLINE int famfs_slot_run_extent(const struct famfs_slot_extent *e, __u32 unit,
+					    __u32 unit_shift, struct famfs_run *ret)
+{
+	if (!e || unit - e->first >= e->units)
+		return -EIO;
+	ret->offset = (__u64)e->first << unit_shift;
+	ret->length = (__u64)e->units << unit_shift;
+	ret->addr = (__u64)e->strip.start << unit_shift;
+	ret->dev = e->strip.dev;
+	return 1;
+}
+
+FAMFS_FMAP_INLINE int famfs_slot_run_extents(const struct famfs_slot *slot, famfs_extent_fn extent,
+					     void *ctx, __u32 unit_shift, __u64 pos,
+					     struct famfs_run *ret)
+{
+	__u32 unit = (__u32)(pos >> unit_shift);
+
+	return famfs_slot_run_extent(famfs_slot_search(slot, extent, ctx, pos, unit), unit,
+				     unit_shift, ret);
+}
+
+FAMFS_FMAP_INLINE int famfs_slot_run_strips(const struct famfs_slot *slot, famfs_extent_fn extent,
+					    void *ctx, __u32 unit_shift, __u64 pos,
+					    struct famfs_run *ret)
 {
 	const struct famfs_slot_extent *e;
 	__u64 chunk, stripe, nth;
-	__u32 unit;
-
-	if (famfs_slot_load_type(slot) == FAMFS_SLOT_EXTENTS) {
-		unit = (__u32)(pos >> unit_shift);
-		e = famfs_slot_search(slot, extent, ctx, pos, unit);
-		if (!e || unit - e->first >= e->units)
-			return -EIO;
-		ret->offset = (__u64)e->first << unit_shift;
-		ret->length = (__u64)e->units << unit_shift;
-		ret->addr = (__u64)e->strip.start << unit_shift;
-		ret->dev = e->strip.dev;
-		return 1;
-	}
 
 	nth = famfs_slot_deal(slot, pos, &chunk, &stripe);
 	if (nth >= FAMFS_SLOT_STRIPS_MAX)
 		return -EIO;
-	e = extent(ctx, slot->ext.first + (__u32)nth);
+	e = extent(ctx, slot->ext.first + nth);
 	if (!e)
 		return -EIO;
 	famfs_slot_run_chunk(&e->strip, slot->chunk_shift, unit_shift, chunk, stripe, ret);
@@ -403,11 +474,18 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve(const struct famfs_slot *slot, famfs_ex
 {
 	int err = famfs_slot_resolve_inside(slot, unit_shift, generation, pos, ret);
 
-	if (err == FAMFS_SLOT_PACKED)
+	switch (err) {
+	case FAMFS_SLOT_IN_PACKED:
 		return famfs_slot_run_packed(slot, unit_shift, pos, ret);
-	if (err != FAMFS_SLOT_OUTSIDE)
+	case FAMFS_SLOT_IN_EXTENTS:
+		return famfs_slot_run_extents(slot, extent, ctx, unit_shift, pos, ret);
+	case FAMFS_SLOT_IN_STRIPS:
+		return famfs_slot_run_strips(slot, extent, ctx, unit_shift, pos, ret);
+	case FAMFS_SLOT_REFUSED:
+		return famfs_slot_refuse(slot, unit_shift, generation, pos);
+	default:
 		return err;
-	return famfs_slot_resolve_outside(slot, extent, ctx, unit_shift, pos, ret);
+	}
 }
 
 #endif /* FAMFS_FMAP_H */

@@ -121,6 +121,8 @@ static int table_map(const struct bpfload *b, enum bpfload_fd which, uint32_t co
 {
 	void *p;
 
+	if (!b->writable && which == BPFLOAD_EXTENTS)
+		return table_copy(b->fd[which], 1, count * size, ret);
 	if (!b->writable)
 		return table_copy(b->fd[which], count, size, ret);
 	p = mmap(NULL, table_bytes(count, size), PROT_READ | PROT_WRITE, MAP_SHARED, b->fd[which],
@@ -222,21 +224,27 @@ static int skel_load(struct famfs_bpf *skel, const struct bpfload_config *c, int
 {
 	int err;
 
-	skel->rodata->unit_shift = c->unit_shift;
+	if (!c->nr_extents || c->nr_extents > FAMFS_FMAP_EXTENTS_MAX)
+		return -E2BIG;
+	skel->rodata->config.unit_shift = c->unit_shift;
+	skel->rodata->config.nr_extents = c->nr_extents;
 	skel->struct_ops.famfs_ops->fuse_fd = fuse_fd;
 	err = bpf_map__set_max_entries(skel->maps.slots, c->nr_slots);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.reserved, c->nr_reserved);
 	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.extents, c->nr_extents);
+		err = bpf_map__set_value_size(skel->maps.data_extents,
+					      c->nr_extents * sizeof(struct famfs_slot_extent));
 	return err ? err : famfs_bpf__load(skel);
 }
 
 static int skel_take_fds(const struct famfs_bpf *skel, struct bpfload *b)
 {
 	const struct bpf_map *const map[BPFLOAD_NR_FDS] = {
-		[BPFLOAD_SLOTS] = skel->maps.slots,	[BPFLOAD_RESERVED] = skel->maps.reserved,
-		[BPFLOAD_EXTENTS] = skel->maps.extents, [BPFLOAD_RODATA] = skel->maps.rodata,
+		[BPFLOAD_SLOTS] = skel->maps.slots,
+		[BPFLOAD_RESERVED] = skel->maps.reserved,
+		[BPFLOAD_EXTENTS] = skel->maps.data_extents,
+		[BPFLOAD_RODATA] = skel->maps.rodata,
 		[BPFLOAD_OPS]		= skel->maps.famfs_ops,
 	};
 	int err = 0;
@@ -613,21 +621,34 @@ static bool map_is_table(int fd, size_t value_size, uint32_t *ret_count)
 	return true;
 }
 
-/* Sizes from the kernel, the unit from the program's constants; then mapped. */
+/* The table of extents is a single value, and the program knows its length. */
+static bool map_is_extents(int fd, uint32_t nr_extents)
+{
+	uint32_t count;
+
+	return nr_extents && nr_extents <= FAMFS_FMAP_EXTENTS_MAX &&
+	       map_is_table(fd, nr_extents * sizeof(struct famfs_slot_extent), &count) &&
+	       count == 1;
+}
+
+/* Sizes from the kernel and from the program's constants; then mapped. */
 static void adopt_tables(struct bpfload *b)
 {
 	struct bpfload_config *c = &b->config;
+	struct famfs_fmap_config consts;
 	struct bpfload none = { 0 };
 	uint32_t key = 0, count;
 
 	if (map_is_table(b->fd[BPFLOAD_SLOTS], sizeof(struct famfs_slot), &c->nr_slots) &&
 	    map_is_table(b->fd[BPFLOAD_RESERVED], sizeof(struct famfs_slot), &c->nr_reserved) &&
-	    map_is_table(b->fd[BPFLOAD_EXTENTS], sizeof(struct famfs_slot_extent),
-			 &c->nr_extents) &&
-	    map_is_table(b->fd[BPFLOAD_RODATA], sizeof(c->unit_shift), &count) &&
-	    !bpf_map_lookup_elem(b->fd[BPFLOAD_RODATA], &key, &c->unit_shift) &&
-	    !bpfload_map_tables(b))
-		return;
+	    map_is_table(b->fd[BPFLOAD_RODATA], sizeof(consts), &count) &&
+	    !bpf_map_lookup_elem(b->fd[BPFLOAD_RODATA], &key, &consts) &&
+	    map_is_extents(b->fd[BPFLOAD_EXTENTS], consts.nr_extents)) {
+		c->unit_shift = consts.unit_shift;
+		c->nr_extents = consts.nr_extents;
+		if (!bpfload_map_tables(b))
+			return;
+	}
 
 	table_unmap(b, b->slots, c->nr_slots, sizeof(*b->slots));
 	table_unmap(b, b->reserved, c->nr_reserved, sizeof(*b->reserved));

@@ -33,7 +33,7 @@ struct bpfload_config {
 	uint32_t unit_shift;	/* log2 of the allocation unit, 12..21 */
 	uint32_t nr_slots;	/* of each table, at least 1 */
 	uint32_t nr_reserved;
-	uint32_t nr_extents;
+	uint32_t nr_extents;	/* at most FAMFS_FMAP_EXTENTS_MAX */
 	bool verbose;		/* libbpf and the verifier talk to stderr */
 };
 

@@ -54,6 +54,8 @@ static uint32_t slotmap_size_extents(const struct slotmap_config *c)
 	uint64_t room = free_slots > SLOTMAP_EXTENTS_FLOOR ? free_slots : SLOTMAP_EXTENTS_FLOOR;
 	uint64_t n = c->nr_extents + (room < worst ? room : worst);
 
+	if (n > FAMFS_FMAP_EXTENTS_MAX)
+		n = FAMFS_FMAP_EXTENTS_MAX;
 	return n ? (uint32_t)n : 1;
 }
 
@@ -478,7 +480,7 @@ int slotmap_adopt(const struct slotmap_config *config, const uint8_t uuid[FAMFS_
 
 /* ---- upcalls and status ---- */
 
-static const struct famfs_slot_extent *slotmap_extent(void *ctx, uint32_t i)
+static const struct famfs_slot_extent *slotmap_extent(void *ctx, __u64 i)
 {
 	const struct slotmap *m = ctx;
 

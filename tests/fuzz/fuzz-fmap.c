@@ -26,7 +26,7 @@ static uint64_t take(struct input *in, size_t bytes)
 	return v;
 }
 
-static const struct famfs_slot_extent *record_extent(void *ctx, uint32_t i)
+static const struct famfs_slot_extent *record_extent(void *ctx, __u64 i)
 {
 	const struct slotmap_record *r = ctx;
 

@@ -38,7 +38,7 @@ static uint64_t rnd_below(uint64_t n)
 
 /* ---- helpers ---- */
 
-static const struct famfs_slot_extent *record_extent(void *ctx, uint32_t i)
+static const struct famfs_slot_extent *record_extent(void *ctx, __u64 i)
 {
 	const struct slotmap_record *r = ctx;
 
@@ -518,7 +518,7 @@ static void resolver_refuses(void **state)
 }
 
 /* More than the media allows: the search must work for what the table can hold. */
-static const struct famfs_slot_extent *many_extent(void *ctx, uint32_t i)
+static const struct famfs_slot_extent *many_extent(void *ctx, __u64 i)
 {
 	const struct famfs_slot_extent *table = ctx;
 

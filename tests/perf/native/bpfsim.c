@@ -96,6 +96,15 @@ static int copy_code(struct bpfsim *s, struct object *o)
 	return 0;
 }
 
+static unsigned int find_map(const struct bpfsim *s, const char *name)
+{
+	unsigned int i = 0;
+
+	while (i < s->nr_maps && strcmp(s->maps[i].name, name))
+		i++;
+	return i;
+}
+
 static int relocate_address(struct bpfsim *s, const struct object *o, struct bpf_insn *insn,
 			    const GElf_Sym *sym, const char *name)
 {
@@ -105,10 +114,12 @@ static int relocate_address(struct bpfsim *s, const struct object *o, struct bpf
 		value = (uintptr_t)s->rodata + sym->st_value + (uint32_t)insn->imm;
 	} else if (sym->st_shndx == o->maps && o->maps) {
 		/* What a lookup is handed is the number of the map. */
-		while (value < s->nr_maps && strcmp(s->maps[value].name, name))
-			value++;
+		value = find_map(s, name);
 		if (value == s->nr_maps)
 			return complain("a map that nobody has given");
+	} else if (find_map(s, name) < s->nr_maps) {
+		/* A variable, of which there is nothing else in its section */
+		value = (uintptr_t)s->maps[find_map(s, name)].data + (uint32_t)insn->imm;
 	} else {
 		return complain("an address that is neither a map nor a constant");
 	}

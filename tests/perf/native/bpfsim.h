@@ -15,7 +15,7 @@
 #include <linux/bpf.h>
 
 struct bpfsim_map {
-	const char *name;	/* as in the object */
+	const char *name;	/* as in the object: a map's, or a variable's */
 	char *data;
 	uint32_t value_size;
 	uint32_t max_entries;

@@ -4,6 +4,8 @@
 
 #include <famfs/media.h>
 
+#include <famfs/fmap.h>
+
 #include "famfs.skel.h"
 #include "model.h"
 #include "v10.skel.h"
@@ -149,6 +151,7 @@ static int open_programs(struct model *m)
 	err = bpfsim_open(&m->slot, elf, size, "struct_ops/iomap_begin", maps, 3, &ops);
 	if (err)
 		return err;
+	((struct famfs_fmap_config *)(void *)m->slot.rodata)->nr_extents = (uint32_t)m->nr_extents;
 	elf = v10_bpf__elf_bytes(&size);
 	return bpfsim_open(&m->v10, elf, size, "v10", NULL, 0, &ops);
 }

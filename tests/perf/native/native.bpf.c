@@ -18,6 +18,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 unit_shift = FAMFS_UNIT_SHIFT_MAX;
 const volatile __u32 generation = 1;
+const volatile __u32 nr_extents = 1;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -27,13 +28,13 @@ struct {
 	__type(value, struct famfs_slot);
 } slots SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct famfs_slot_extent);
-} extents SEC(".maps");
+/* As in bpf/famfs.bpf.c */
+struct famfs_slot_extent extents[1] SEC(".data.extents");
+
+struct extent_table {
+	const struct famfs_slot_extent *at;
+	__u64 nr;
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -51,9 +52,13 @@ struct loop {
 	__u64	bad;
 };
 
-static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u32 i)
+static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u64 i)
 {
-	return bpf_map_lookup_elem(&extents, &i);
+	const struct extent_table *table = ctx;
+
+	famfs_fmap_hide(i);
+	__builtin_assume(table->at);
+	return i < table->nr ? &table->at[i] : NULL;
 }
 
 static __always_inline const struct famfs_slot *slot_get(__u64 nodeid)
@@ -67,10 +72,12 @@ static __always_inline const struct famfs_slot *slot_get(__u64 nodeid)
 static __always_inline __u64 array_one(struct loop *l, struct native_draw d)
 {
 	const struct famfs_slot *slot = slot_get(d.index + FAMFS_NODEID_FIRST);
+	struct extent_table table = { .at = extents, .nr = nr_extents };
 	struct famfs_run run;
 
-	if (!slot ||
-	    famfs_slot_resolve(slot, extent_get, NULL, unit_shift, generation, d.pos, &run) != 1) {
+	famfs_fmap_hide(table.at);
+	if (!slot || famfs_slot_resolve(slot, extent_get, &table, unit_shift, generation, d.pos,
+					&run) != 1) {
 		l->bad++;
 		return 0;
 	}

@@ -119,8 +119,14 @@ static int subject_load(struct subject *s)
 	s->skel->rodata->unit_shift = FILESET_UNIT_SHIFT;
 	s->skel->rodata->generation = FILESET_GENERATION;
 	bpf_map__set_max_entries(s->skel->maps.slots, (uint32_t)s->n);
-	bpf_map__set_max_entries(s->skel->maps.extents,
-				 s->nr_extents ? (uint32_t)s->nr_extents : 1);
+	if (s->nr_extents) {
+		s->skel->rodata->nr_extents = (uint32_t)s->nr_extents;
+		err = bpf_map__set_value_size(s->skel->maps.data_extents,
+					      (uint32_t)s->nr_extents *
+						      sizeof(struct famfs_slot_extent));
+		if (err)
+			return say(err, "the table of extents");
+	}
 	bpf_map__set_max_entries(s->skel->maps.files, s->hash ? (uint32_t)s->n : 1);
 	err = native_bpf__load(s->skel);
 	return err ? say(err, "loading the programs") : 0;
@@ -142,7 +148,7 @@ static int subject_fill_array(struct subject *s)
 	s->mapped_size = s->n * sizeof(struct famfs_slot);
 	s->mapped = map_table(s->skel->maps.slots, s->mapped_size);
 	if (s->nr_extents)
-		extents = map_table(s->skel->maps.extents, extents_size);
+		extents = map_table(s->skel->maps.data_extents, extents_size);
 	if (!s->mapped || (s->nr_extents && !extents))
 		return -errno;
 	used = fileset_slots(s->n, s->strips, s->mapped, extents, s->nr_extents);

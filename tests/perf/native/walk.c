@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) __u64 v10_one(const struct walk_v10
 	return map.addr;
 }
 
-static const struct famfs_slot_extent *extent_get(void *ctx, __u32 i)
+static const struct famfs_slot_extent *extent_get(void *ctx, __u64 i)
 {
 	const struct walk_slots *w = ctx;
 

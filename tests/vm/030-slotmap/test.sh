@@ -7,6 +7,7 @@
 
 make_fsdev 0
 mount -t bpf bpf /sys/fs/bpf 2>/dev/null
+echo 1 > /proc/sys/kernel/bpf_stats_enabled
 # bpftool makes maps of its own
 maps() { "$BPFTOOL" map show | grep -E '^[0-9]+:' | grep -vE 'name (pid_iter|libbpf)'; }
 is "no map to begin with" "$(maps)" ""
@@ -38,6 +39,8 @@ at_least "all of it ran" "$n" 55
 check "bpftool names the form of a slot" grep -q FAMFS_SLOT_INTERLEAVE_EXT "$WORK/slots"
 check "bpftool names its fields" grep -q chunk_shift "$WORK/slots"
 check "bpftool shows extents" grep -q strip "$WORK/extents"
+check "bpftool shows the number of extents" grep -qE '"nr_extents": [1-9]' "$WORK/rodata"
+check "runs of the program are counted" grep -qE 'run_time_ns [1-9][0-9]* run_cnt [1-9]' "$WORK/prog"
 check "bpftool shows the unit" grep -q '"unit_shift": 21' "$WORK/rodata"
 check "bpftool shows the struct_ops map" grep -q fuse_iomap_bpf_ops "$WORK/struct_ops"
 check "bpftool shows the link" grep -q struct_ops "$WORK/link"

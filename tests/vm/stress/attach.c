@@ -28,6 +28,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <famfs/fmap.h>
+
 #include "famfs.skel.h"
 #include "load.h"
 
@@ -208,6 +210,21 @@ static void reuse(const struct side *s, const char *name, struct bpf_map *map)
 	close(fd);
 }
 
+/* libbpf is to know the size before it is told of the map: it unmaps its own by that */
+static void reuse_extents(const struct side *s, struct famfs_bpf *skel)
+{
+	struct famfs_fmap_config config;
+	int fd = pinned(s, "rodata");
+	__u32 key = 0;
+
+	if (bpf_map_lookup_elem(fd, &key, &config) ||
+	    bpf_map__set_value_size(skel->maps.data_extents,
+				    config.nr_extents * sizeof(struct famfs_slot_extent)))
+		die("extents");
+	close(fd);
+	reuse(s, "extents", skel->maps.data_extents);
+}
+
 /* One more program over the tables of @s, for whatever connection @fd will be then. */
 static int program(const struct side *s, int fd, bool busy)
 {
@@ -219,7 +236,7 @@ static int program(const struct side *s, int fd, bool busy)
 		die("open");
 	reuse(s, "slots", skel->maps.slots);
 	reuse(s, "reserved", skel->maps.reserved);
-	reuse(s, "extents", skel->maps.extents);
+	reuse_extents(s, skel);
 	reuse(s, "rodata", skel->maps.rodata);
 	skel->struct_ops.famfs_ops->fuse_fd = fd;
 	if (famfs_bpf__load(skel))

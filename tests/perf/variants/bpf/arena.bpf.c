@@ -42,11 +42,11 @@ static __always_inline void *arena_cast(__u64 addr)
 	return (void *)r2;
 }
 
-static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u32 i)
+static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u64 i)
 {
 	if (i >= nr_extents)
 		return NULL;
-	return arena_cast(extents_base + (__u64)i * sizeof(struct famfs_slot_extent));
+	return arena_cast(extents_base + i * sizeof(struct famfs_slot_extent));
 }
 
 SEC("struct_ops/iomap_begin")
