@@ -104,8 +104,8 @@ fi
 
 # --- in VMs
 # How many at a time: most of the time one of the two CPUs of a VM idles. Where memory is
-# short, one after the other: the largest of the debug kernel take 4 GiB.
-VMS=${VMS:-$(awk -v cpus="$(nproc)" '/^MemTotal:/ { print (cpus > 1 && $2 > 10e6) ? 2 : 1 }' /proc/meminfo)}
+# short, fewer: the largest of the debug kernel take 4 GiB.
+VMS=${VMS:-$(awk -v cpus="$(nproc)" '/^MemTotal:/ { n = int($2 / 5e6); print cpus < 2 || n < 1 ? 1 : n < 3 ? n : 3 }' /proc/meminfo)}
 vm_tests() { # KERNEL_DIR FLAVOUR
 	local d dirs=() first=()
 	for d in "$TOP"/tests/vm/[0-9]*/; do
