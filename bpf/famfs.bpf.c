@@ -124,7 +124,7 @@ static __noinline int begin_extents(__u64 *ctx, const struct famfs_slot *slot)
 	famfs_fmap_hide(table.at);
 	unit = ctx[ARG_POS] >> config.unit_shift;
 	e = famfs_slot_search(slot, extent_get, &table, ctx[ARG_POS], unit);
-	/* Read once more: the search needs all registers */
+	/* unit_shift is read once more: the search needs all registers */
 	ret = famfs_slot_run_extent(e, unit, config.unit_shift, &run);
 	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;
 }
@@ -188,6 +188,8 @@ int famfs_iomap_begin(__u64 *ctx)
 	ret = famfs_slot_resolve_inside(slot, config.unit_shift, ctx[ARG_GENERATION], ctx[ARG_POS],
 					&run);
 	switch (ret) {
+	case 0:
+		return FUSE_IOMAP_BPF_FALLBACK;
 	case FAMFS_SLOT_IN_PACKED:
 		return begin_packed(ctx, slot);
 	case FAMFS_SLOT_IN_EXTENTS:

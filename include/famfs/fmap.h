@@ -212,8 +212,6 @@ FAMFS_FMAP_INLINE int famfs_slot_refuse(const struct famfs_slot *slot, __u32 uni
 {
 	enum famfs_slot_type type = famfs_slot_load_type(slot);
 
-	if (type == FAMFS_SLOT_EMPTY)
-		return 0;
 	if (type > FAMFS_SLOT_INTERLEAVE_PACKED)
 		return -EIO;
 	if (slot->generation != generation)
@@ -323,7 +321,7 @@ FAMFS_FMAP_INLINE int famfs_slot_run_packed(const struct famfs_slot *slot, __u32
 /**
  * famfs_slot_resolve_inside() - famfs_slot_resolve() for one extent, or up to 6 strips
  *
- * Return: 1; FAMFS_SLOT_IN_* if famfs_slot_run_*() knows the answer; FAMFS_SLOT_REFUSED
+ * Return: 1; 0 for an empty slot; FAMFS_SLOT_IN_* if famfs_slot_run_*() knows the answer; FAMFS_SLOT_REFUSED
  * if there is none and famfs_slot_refuse() knows why.
  */
 FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, __u32 unit_shift,
@@ -335,7 +333,7 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, _
 
 	/* One test in the usual case; the exact reason is looked for afterwards. */
 	if (slot->generation != generation || pos >> unit_shift >= slot->size)
-		return FAMFS_SLOT_REFUSED;
+		return type == FAMFS_SLOT_EMPTY ? 0 : FAMFS_SLOT_REFUSED;
 
 	if (type == FAMFS_SLOT_SIMPLE) {
 		ret->offset = 0;
@@ -367,7 +365,8 @@ FAMFS_FMAP_INLINE int famfs_slot_resolve_inside(const struct famfs_slot *slot, _
 		return FAMFS_SLOT_IN_EXTENTS;
 	if (type == FAMFS_SLOT_INTERLEAVE_EXT)
 		return FAMFS_SLOT_IN_STRIPS;
-	return FAMFS_SLOT_REFUSED;
+	/* The type that was seen here: an empty slot may be published at any moment */
+	return type == FAMFS_SLOT_EMPTY ? 0 : FAMFS_SLOT_REFUSED;
 }
 
 /*

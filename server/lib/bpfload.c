@@ -83,6 +83,12 @@ static void table_unmap(const struct bpfload *b, void *table, uint32_t count, si
 		munmap(table, table_bytes(count, size));
 }
 
+void bpfload_detach(struct bpfload *b)
+{
+	if (b->fd[BPFLOAD_LINK] >= 0)
+		bpf_link_detach(b->fd[BPFLOAD_LINK]);
+}
+
 void bpfload_free(struct bpfload *b)
 {
 	if (!b)

@@ -88,6 +88,12 @@ int bpfload_replace(struct bpfload *new, struct bpfload *old, const uint8_t *uui
 /** bpfload_free() - close fds, unmap; does not touch pins. NULL is fine */
 void bpfload_free(struct bpfload *b);
 
+/**
+ * bpfload_detach() - the connection is without a program from now on
+ * @b:	may be without a link
+ */
+void bpfload_detach(struct bpfload *b);
+
 /** bpfload_pin() - make the pins that are missing; mounts bpffs if need be */
 int bpfload_pin(const struct bpfload *b, const uint8_t uuid[FAMFS_UUID_LEN], char *msg);
 

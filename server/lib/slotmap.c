@@ -399,6 +399,9 @@ void slotmap_kill(struct slotmap *m)
 	m->dead = true;
 	slotmap_kill_table(m->slots, m->nr_slots);
 	slotmap_kill_table(m->reserved, m->nr_reserved);
+	/* Adopted, and of a form that cannot be written: better no answer than an old one */
+	if (m->program && !m->slots)
+		bpfload_detach(m->program);
 }
 
 /* ---- adoption ---- */
@@ -430,7 +433,8 @@ static int slotmap_check_adopted(struct slotmap *m, const struct slotmap_config 
 	int err;
 
 	if (!b->slots)
-		return slotmap_say(-EUCLEAN, msg, "slot map: pins are not complete");
+		return slotmap_say(-EUCLEAN, msg,
+				   "slot map: pins are not complete, or of another version");
 	if (b->config.unit_shift != (uint32_t)__builtin_ctzll(c->alloc_unit))
 		return slotmap_say(-EUCLEAN, msg,
 				   "slot map: pinned map has another allocation unit");
