@@ -57,7 +57,8 @@ else
     ARGS+=(-virtfs "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap"
            -virtfs "local,path=$W,mount_tag=vm,security_model=none,multidevs=remap")
 fi
-[ -z "$ICOUNT" ] || { ARGS+=(-icount 'shift=0,sleep=off'); [ "$SMP" = 1 ] || { echo "boot.sh: -I wants -c 1" >&2; exit 2; }; }
+# -I: the date and what RDRAND says are the guest's, too: times are stored, and tables are salted
+[ -z "$ICOUNT" ] || { ARGS+=(-icount 'shift=0,sleep=off' -rtc 'base=2026-01-01,clock=vm' -seed 1); [ "$SMP" = 1 ] || { echo "boot.sh: -I wants -c 1" >&2; exit 2; }; }
 max=$(bytes "$MEM"); n=0; NV=()
 for p in ${PM[@]+"${PM[@]}"}; do
     IFS=: read -r sz file label <<< "$p"
