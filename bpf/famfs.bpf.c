@@ -54,20 +54,6 @@ struct {
  */
 struct famfs_slot_extent extents[1] SEC(".data.extents");
 
-struct extent_table {
-	const struct famfs_slot_extent *at;
-	__u64 nr;
-};
-
-static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u64 i)
-{
-	const struct extent_table *table = ctx;
-
-	famfs_fmap_hide(i);
-	__builtin_assume(table->at);
-	return i < table->nr ? &table->at[i] : NULL;
-}
-
 /*
  * The reserved table is looked at only when the main index is out of range. Half the
  * range of an index is enough, and half of it can be compared with in one instruction.
@@ -114,16 +100,14 @@ static __noinline int begin_refused(__u64 *ctx, const struct famfs_slot *slot)
 
 static __noinline int begin_extents(__u64 *ctx, const struct famfs_slot *slot)
 {
-	struct extent_table table = { .at = extents, .nr = config.nr_extents };
+	struct famfs_extent_table table = famfs_extent_table(extents, config.nr_extents);
 	const struct famfs_slot_extent *e;
 	struct famfs_run run;
 	__u32 unit;
 	int ret;
 
-	/* The compiler takes it for one record */
-	famfs_fmap_hide(table.at);
 	unit = ctx[ARG_POS] >> config.unit_shift;
-	e = famfs_slot_search(slot, extent_get, &table, ctx[ARG_POS], unit);
+	e = famfs_slot_search(slot, famfs_extent_get, &table, ctx[ARG_POS], unit);
 	/* unit_shift is read once more: the search needs all registers */
 	ret = famfs_slot_run_extent(e, unit, config.unit_shift, &run);
 	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;
@@ -131,12 +115,11 @@ static __noinline int begin_extents(__u64 *ctx, const struct famfs_slot *slot)
 
 static __noinline int begin_strips(__u64 *ctx, const struct famfs_slot *slot)
 {
-	struct extent_table table = { .at = extents, .nr = config.nr_extents };
+	struct famfs_extent_table table = famfs_extent_table(extents, config.nr_extents);
 	struct famfs_run run;
 	int ret;
 
-	famfs_fmap_hide(table.at);
-	ret = famfs_slot_run_strips(slot, extent_get, &table, config.unit_shift, ctx[ARG_POS],
+	ret = famfs_slot_run_strips(slot, famfs_extent_get, &table, config.unit_shift, ctx[ARG_POS],
 				    &run);
 	return ret == 1 ? answer(&run, (void *)ctx[ARG_OUT]) : ret;
 }

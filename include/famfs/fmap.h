@@ -194,6 +194,33 @@ typedef const struct famfs_slot_extent *(*famfs_extent_fn)(void *ctx, __u64 i);
 	} while (0)
 #endif
 
+#ifdef __bpf__
+/* The second table as the one value of a data section, and its famfs_extent_fn */
+struct famfs_extent_table {
+	const struct famfs_slot_extent *at;
+	__u64	nr;
+};
+
+FAMFS_FMAP_INLINE struct famfs_extent_table famfs_extent_table(const struct famfs_slot_extent *at,
+							       __u64 nr)
+{
+	struct famfs_extent_table table = { .at = at, .nr = nr };
+
+	/* The compiler takes it for the one record that it is declared as */
+	famfs_fmap_hide(table.at);
+	return table;
+}
+
+FAMFS_FMAP_INLINE const struct famfs_slot_extent *famfs_extent_get(void *ctx, __u64 i)
+{
+	const struct famfs_extent_table *table = ctx;
+
+	famfs_fmap_hide(i);
+	__builtin_assume(table->at);
+	return i < table->nr ? &table->at[i] : 0;
+}
+#endif
+
 FAMFS_FMAP_INLINE enum famfs_slot_type famfs_slot_load_type(const struct famfs_slot *slot)
 {
 #ifdef __bpf__

@@ -31,11 +31,6 @@ struct {
 /* As in bpf/famfs.bpf.c */
 struct famfs_slot_extent extents[1] SEC(".data.extents");
 
-struct extent_table {
-	const struct famfs_slot_extent *at;
-	__u64 nr;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -52,15 +47,6 @@ struct loop {
 	__u64	bad;
 };
 
-static __always_inline const struct famfs_slot_extent *extent_get(void *ctx, __u64 i)
-{
-	const struct extent_table *table = ctx;
-
-	famfs_fmap_hide(i);
-	__builtin_assume(table->at);
-	return i < table->nr ? &table->at[i] : NULL;
-}
-
 static __always_inline const struct famfs_slot *slot_get(__u64 nodeid)
 {
 	__u64 index = nodeid - FAMFS_NODEID_FIRST;
@@ -72,12 +58,11 @@ static __always_inline const struct famfs_slot *slot_get(__u64 nodeid)
 static __always_inline __u64 array_one(struct loop *l, struct native_draw d)
 {
 	const struct famfs_slot *slot = slot_get(d.index + FAMFS_NODEID_FIRST);
-	struct extent_table table = { .at = extents, .nr = nr_extents };
+	struct famfs_extent_table table = famfs_extent_table(extents, nr_extents);
 	struct famfs_run run;
 
-	famfs_fmap_hide(table.at);
-	if (!slot || famfs_slot_resolve(slot, extent_get, &table, unit_shift, generation, d.pos,
-					&run) != 1) {
+	if (!slot || famfs_slot_resolve(slot, famfs_extent_get, &table, unit_shift, generation,
+					d.pos, &run) != 1) {
 		l->bad++;
 		return 0;
 	}
