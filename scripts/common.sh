@@ -8,6 +8,10 @@ CACHE=${FAMFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/famfs-bpf}
 LOGS=$CACHE/logs
 JOBS=${JOBS:-$(nproc)}
 KSRC=$CACHE/linux
+# Of the debug information the kernel needs types, for BTF. Where each variable is at each
+# instruction is a seventh of the time to compile, and more than half of an object; code and
+# BTF are the same without.
+export KCFLAGS=${KCFLAGS:--fno-var-tracking}
 mkdir -p "$LOGS"
 
 say() { printf '%s\n' "$*" >&2; }

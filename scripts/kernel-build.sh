@@ -22,11 +22,11 @@ OBJECTS=${2:-}
 P=$TOP/kernel-patches
 C=$P/config
 case $FLAVOUR in
-ci)	frags=("$C/vm.config" "$C/fuse-iomap.config") objects=4700;;
-debug)	frags=("$C/vm.config" "$C/debug.config" "$C/fuse-iomap.config") objects=4900;;
-off)	frags=("$C/vm.config" "$C/off.config") objects=4700;;
-bench)	frags=("$C/vm.config" "$C/fuse-iomap.config" "$C/bench.config") objects=4700;;
-base)	frags=("$C/vm.config") objects=4700;;
+ci)	frags=("$C/vm.config" "$C/fuse-iomap.config") objects=2200;;
+debug)	frags=("$C/vm.config" "$C/debug.config" "$C/fuse-iomap.config") objects=2200;;
+off)	frags=("$C/vm.config" "$C/off.config") objects=2200;;
+bench)	frags=("$C/vm.config" "$C/fuse-iomap.config" "$C/bench.config") objects=2200;;
+base)	frags=("$C/vm.config") objects=2200;;
 source)	frags=() objects=0;;
 *)	die "unknown kernel '$FLAVOUR': ci, debug, off, bench or base";;
 esac
@@ -54,10 +54,16 @@ apply() {
 	local stamp=$KSRC/.patched want="$VERSION $PSUM" t f
 	# Another source: nothing of the old tree, nor of what was built from it, is of use
 	if [ ! -f "$KSRC/Makefile" ] || [ "$(cat "$KSRC/.source" 2>/dev/null || echo "$SRC $VERSION")" != "$SRC $VERSION" ]; then
-		say "copying the source of Linux $VERSION from $SRC"
 		rm -rf "$KSRC" "$KSRC.tmp" "$CACHE"/obj-*
 		mkdir "$KSRC.tmp"
-		tar -C "$SRC" --exclude=./.git -cf - . | tar -C "$KSRC.tmp" -xf -
+		# Files are replaced, never written to: of the cache's own source, links will do
+		if [[ $SRC = "$CACHE"/* ]]; then
+			say "making a tree of Linux $VERSION to patch, of links"
+			cp -al "$SRC/." "$KSRC.tmp/"
+		else
+			say "copying the source of Linux $VERSION from $SRC"
+			tar -C "$SRC" --exclude=./.git -cf - . | tar -C "$KSRC.tmp" -xf -
+		fi
 		echo "$SRC $VERSION" > "$KSRC.tmp/.source"
 		mv "$KSRC.tmp" "$KSRC"
 	fi
