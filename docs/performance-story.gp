@@ -14,7 +14,7 @@ set yrange [0:*]
 set ylabel "instructions, median"
 set key outside bottom center horizontal
 $d << EOD
-what "unpatched" "0001-0007: pages belong to one file" "+ 0008-0012: VMA lock, tree, one round" "+ 0016-0022, claims by count: the rest"
+what "unpatched" "0001-0007: pages belong to one file" "+ 0008-0012: VMA lock, tree, one round" "+ 0016-0025, claims by count: the rest"
 "ext4 4 KiB read" 3921 3916 2813 2783
 "ext4 4 KiB write" 4879 4870 3762 3736
 "ext4 2 MiB read" 4006 3998 2771 2671
