@@ -14,6 +14,10 @@
  * read-only (452, 462)	a mapping that is not writable is not written to, by read(2) either
  * exec (452)		a program runs from a DAX file
  * sync			MAP_SYNC: what is stored is there after fsync, and in a second mapping
+ * And what is not from there:
+ * limits		pages that are mapped around another end with the file and with the mapping
+ * reflink		clones: faults of both sizes, stores beside write(2), a page that a pipe has
+ * poison		who maps the page that fails is told, be it in the midst of a large folio
  *
  * Exit: 0 as it should be; 1 not; 2 usage.
  */
@@ -28,13 +32,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/fs.h>
+
 #ifndef MAP_SYNC
 #define MAP_SYNC 0x80000
+#endif
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
 #endif
 #ifndef MAP_SHARED_VALIDATE
 #define MAP_SHARED_VALIDATE 3
@@ -428,6 +439,263 @@ static void case_sync(void)
 	}
 }
 
+/* Is something mapped there? The kernel's own view, which does not fault. */
+static bool present(const char *at)
+{
+	static int fd = -1;
+	uint64_t entry;
+
+	if (fd < 0)
+		fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (pread(fd, &entry, 8, (off_t)((uintptr_t)at / PAGE * 8)) != 8)
+		die("pagemap");
+	return entry >> 63;
+}
+
+/* The first @size bytes of a file in a window of @len bytes, touched in sequence */
+static void window(int fd, const char *want, off_t size, unsigned long len, bool store, int advice)
+{
+	unsigned long i, pages = (size + PAGE - 1) / PAGE;
+	char *room, *at;
+
+	room = mmap(NULL, len + 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		    -1, 0);
+	if (room == MAP_FAILED)
+		die("room");
+	/* Never of the file's colour, never at the end of a page table */
+	at = (char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1)) + PAGE;
+	if (mmap(at, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		die("mmap");
+	if (advice && madvise(at, len, advice))
+		die("madvise");
+	if (pages > len / PAGE)
+		pages = len / PAGE;
+	for (i = 0; i < pages; i++) {
+		unsigned long here = size - i * PAGE < PAGE ? size - i * PAGE : PAGE;
+
+		if (store)
+			((volatile char *)at)[i * PAGE] = want[i * PAGE];
+		if (memcmp(at + i * PAGE, want + i * PAGE, here))
+			wrong("size %ld, window %lu: page %lu", (long)size, len, i);
+		if (!store && here < PAGE && at[i * PAGE + here])
+			wrong("size %ld: there is something behind the end", (long)size);
+	}
+	for (; i < len / PAGE; i++)
+		if (present(at + i * PAGE))
+			wrong("size %ld, window %lu: page %lu is mapped", (long)size, len, i);
+	if (present(at - PAGE) || present(at + len))
+		wrong("size %ld, window %lu: a neighbour is mapped", (long)size, len);
+	if (pages < len / PAGE) {
+		if (!sigsetjmp(jump, 1)) {
+			(void)*(volatile char *)(at + pages * PAGE);
+			wrong("size %ld: no SIGBUS behind the end", (long)size);
+		}
+	}
+	munmap(room, len + 2 * HUGE);
+}
+
+static void case_limits(void)
+{
+	static const off_t sizes[] = { 1,
+				       PAGE - 1,
+				       PAGE + 1,
+				       15 * PAGE + 7,
+				       16 * PAGE,
+				       HUGE - PAGE,
+				       HUGE - 1,
+				       HUGE + 1,
+				       HUGE + 17 * PAGE + 123,
+				       2 * HUGE,
+				       3 * HUGE - 5 * PAGE };
+	static const unsigned long windows[] = { PAGE, 3 * PAGE, 17 * PAGE, HUGE - PAGE, SIZE };
+	static const int advice[] = { 0, MADV_RANDOM, MADV_SEQUENTIAL };
+	char *want = malloc(SIZE);
+	unsigned long i, w, a;
+
+	signal(SIGBUS, on_bus);
+	if (!want)
+		die("malloc");
+	fill(want, 7);
+	for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		for (w = 0; w < sizeof(windows) / sizeof(*windows); w++)
+			for (a = 0; a < 2 * sizeof(advice) / sizeof(*advice); a++) {
+				/* A new file: only its first touch makes entries */
+				int fd = make(dir, "limits", 0, sizes[i], true);
+
+				if (pwrite(fd, want, sizes[i], 0) != sizes[i])
+					die("pwrite");
+				window(fd, want, sizes[i], windows[w], a & 1, advice[a / 2]);
+				close(fd);
+			}
+	free(want);
+}
+
+static void check_file(const char *what, int fd, const char *want)
+{
+	char *found = malloc(SIZE);
+
+	if (!found)
+		die("malloc");
+	copy(-1, fd, found, true);
+	same(what, found, want);
+	free(found);
+}
+
+static char *clone_want;
+
+/* The odd pages of the second half, by write(2) */
+static void *clone_writer(void *arg)
+{
+	static char page[PAGE];
+	unsigned long i;
+
+	(void)arg;
+	memset(page, 'w', PAGE);
+	for (i = PAGES / 2 + 1; i < PAGES; i += 2) {
+		if (pwrite(the_fd, page, PAGE, i * PAGE) != (ssize_t)PAGE)
+			wrong("pwrite: %s", strerror(errno));
+		memcpy(clone_want + i * PAGE, page, PAGE);
+	}
+	return NULL;
+}
+
+static int clone_of(int fd, const char *name)
+{
+	int clone = make(dir, name, 0, 0, false);
+
+	if (ioctl(clone, FICLONE, fd))
+		die("FICLONE");
+	return clone;
+}
+
+/* A process reads from a pipe into the very page that it gave to the pipe */
+static void clone_pinned(int fd)
+{
+	int clone = clone_of(fd, "pinned"), ends[2], status, i;
+	char *at = map(clone, PROT_READ | PROT_WRITE, MAP_SHARED, PAGE);
+	struct iovec page = { at, PAGE };
+	pid_t pid;
+
+	if (pipe(ends))
+		die("pipe");
+	(void)*(volatile char *)at;
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		if (vmsplice(ends[1], &page, 1, 0) != (ssize_t)PAGE)
+			_exit(1);
+		_exit(read(ends[0], at, PAGE) == (ssize_t)PAGE ? 0 : 3);
+	}
+	usleep(500000);
+	kill(pid, SIGKILL);
+	for (i = 0; i < 300 && waitpid(pid, &status, WNOHANG) != pid; i++)
+		usleep(100000);
+	if (i == 300)
+		wrong("cannot be killed");
+	else if (WIFEXITED(status) && WEXITSTATUS(status) == 1)
+		wrong("vmsplice");
+	close(ends[0]);
+	close(ends[1]);
+	close(clone);
+}
+
+static void case_reflink(void)
+{
+	int fd = make(dir, "original", 0, SIZE, true);
+	char *original = malloc(SIZE), *whole, *paged;
+	pthread_t writer;
+	unsigned long i;
+
+	clone_want = malloc(SIZE);
+	if (!original || !clone_want)
+		die("malloc");
+	fill(original, 3);
+	copy(fd, -1, original, false);
+	memcpy(clone_want, original, SIZE);
+	the_fd = clone_of(fd, "clone");
+	whole = map(the_fd, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	same("clone, as cloned", whole, original);
+
+	/* One page of a large entry: the others stay what they are */
+	paged = map(the_fd, PROT_READ | PROT_WRITE, MAP_SHARED, PAGE);
+	for (i = 5; i < PAGES / 2; i += 600) {
+		*(volatile char *)(paged + i * PAGE) = 'x';
+		clone_want[i * PAGE] = 'x';
+	}
+	same("clone, by the large mapping", whole, clone_want);
+	same("clone, by the other", paged, clone_want);
+
+	if (pthread_create(&writer, NULL, clone_writer, NULL))
+		die("thread");
+	for (i = PAGES / 2; i < PAGES; i += 2) {
+		*(volatile char *)(paged + i * PAGE + 1) = 'y';
+		clone_want[i * PAGE + 1] = 'y';
+	}
+	pthread_join(writer, NULL);
+	if (fsync(the_fd))
+		die("fsync");
+	same("clone, stored and written to", paged, clone_want);
+	check_file("clone, by read(2)", the_fd, clone_want);
+	check_file("original", fd, original);
+	clone_pinned(fd);
+	check_file("original, in the end", fd, original);
+	free(original);
+	free(clone_want);
+}
+
+static char *poisoned;
+
+static void on_poison(int sig, siginfo_t *info, void *context)
+{
+	(void)sig;
+	(void)context;
+	/* 4: BUS_MCEERR_AR, 5: BUS_MCEERR_AO */
+	_exit((info->si_code == 4 || info->si_code == 5) && info->si_addr == (void *)poisoned &&
+			      info->si_addr_lsb == 12
+		      ? 0
+		      : 3);
+}
+
+static void case_poison(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_poison, .sa_flags = SA_SIGINFO };
+	int fd = make(dir, "poisoned", 0, SIZE, true), status;
+	char *want = malloc(SIZE), *at;
+	pid_t pid;
+
+	if (!want)
+		die("malloc");
+	fill(want, 9);
+	copy(fd, -1, want, false);
+	/* A large entry, of which only the second half is mapped, and by pages */
+	at = map(fd, PROT_READ, MAP_SHARED, 0);
+	same("before", at, want);
+	munmap(at, SIZE);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		at = mmap(NULL, HUGE / 2, PROT_READ | PROT_WRITE, MAP_SHARED, fd, HUGE / 2);
+		if (at == MAP_FAILED)
+			_exit(1);
+		poisoned = at + 44 * PAGE;
+		(void)*(volatile char *)poisoned;
+		sigaction(SIGBUS, &sa, NULL);
+		if (madvise(poisoned, PAGE, MADV_HWPOISON))
+			_exit(1);
+		_exit(4);
+	}
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		wrong("status 0x%x", status);
+	else if (WEXITSTATUS(status))
+		wrong("%s", WEXITSTATUS(status) == 4   ? "nobody was told"
+			    : WEXITSTATUS(status) == 3 ? "told of something else"
+						       : "it could not be tried");
+	free(want);
+	close(fd);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -441,6 +709,9 @@ static const struct {
 	{ "read-only", case_read_only },
 	{ "exec", case_exec },
 	{ "sync", case_sync },
+	{ "limits", case_limits },
+	{ "reflink", case_reflink },
+	{ "poison", case_poison },
 };
 
 int main(int argc, char **argv)

@@ -555,6 +555,43 @@ static struct slotmap *tour_half_pins(struct slotmap *m)
 	return next;
 }
 
+/*
+ * A pinned map in whose place there is one of another form, as after an update of the
+ * daemon: it cannot be marked dead, so the program is detached. Returns a map of ours,
+ * attached anew; m is gone.
+ */
+static struct slotmap *tour_other_version(struct slotmap *m)
+{
+	struct slotmap *other = NULL;
+	char path[160];
+	int fd;
+
+	drop_pin("slots");
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(uint32_t), 32, NR_SLOTS, NULL);
+	pin_path("slots", path, sizeof(path));
+	if (fd < 0 || bpf_obj_pin(fd, path))
+		die(path);
+	close(fd);
+	slotmap_free(m);
+	is("pins of another version look whole", probe(), BPFLOAD_PINS_WHOLE);
+	is("they are not adopted", adopt(&other), -EUCLEAN);
+	if (!other)
+		die("adopt");
+	msg[0] = '\0';
+	report(file_still_reads(STRIPS16), "the program still answers");
+	slotmap_kill(other);
+	is("killed: no program answers", read_errno("simple"), EIO);
+	is("the link is of no use any more", probe(), BPFLOAD_PINS_STALE);
+	slotmap_free(other);
+	is("unpin it", slotmap_unpin(uuid, msg), 0);
+
+	m = full_map();
+	is("attach again", slotmap_attach(m, msg), 0);
+	is("pin again", slotmap_pin(m, uuid, msg), 0);
+	report(file_still_reads(STRIPS16), "files read again");
+	return m;
+}
+
 static void tour_kill(struct slotmap *m)
 {
 	int fd = open_file("simple");
@@ -611,6 +648,7 @@ int main(int argc, char **argv)
 	if (getenv("BPFTOOL_SHOW"))
 		failures += !!system(getenv("BPFTOOL_SHOW"));
 	m = tour_half_pins(m);
+	m = tour_other_version(m);
 	tour_kill(m);
 	tour_stale(m);
 	return failures > 0;
