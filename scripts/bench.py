@@ -311,10 +311,14 @@ def write(meta, rows, bar_list):
 
 
 def report(everything, readme):
+    """Whether all of it could be made."""
     from harness import report as maker  # pylint: disable=import-outside-toplevel
-    maker.write_html(everything, OUT / "report.html")
+    failed = maker.write_html(everything, OUT / "report.html")
     if readme:
-        maker.write_docs(everything, TOP)
+        failed += maker.write_docs(everything, TOP)
+    for f in dict.fromkeys(failed):
+        say(f"bench: {f}")
+    return not failed
 
 
 def show_bars(bar_list):
@@ -396,8 +400,7 @@ def main():
         except (OSError, ValueError) as e:
             die(f"{args.source}: {e}")
         OUT.mkdir(parents=True, exist_ok=True)
-        report(everything, args.readme)
-        return 0
+        return 0 if report(everything, args.readme) else 1
     lock = check_room()
     t0 = time.monotonic()
     kernels = prepare()
@@ -427,12 +430,12 @@ def main():
     meta["seconds"] = round(time.monotonic() - t0, 1)
     bar_list = bars.compute(rows, given)
     everything, valid = write(meta, rows, bar_list)
-    report(everything, args.readme)
+    reported = report(everything, args.readme)
     if args.tap:
         show_tap(everything, differ, valid, "-bench-" not in kernels["bench"].name)
     else:
         show_bars(bar_list)
-    status = judge(args, bar_list, differ, meta, valid and not study.stopped)
+    status = judge(args, bar_list, differ, meta, valid and reported and not study.stopped)
     say(f"bench: {len(rows)} rows in {meta['seconds']:.0f} s: {OUT / 'results.json'}")
     lock.close()
     return status

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """report.html, self-contained and without scripts, and the table in README.md."""
+import functools
 import html
 import shutil
 import subprocess
@@ -29,13 +30,21 @@ set key top left reverse Left samplen 1.5
 COLOURS = ["#1b6ca8", "#d1495b", "#2e8b57", "#8d5a97", "#c98b2b", "#4a4a4a", "#17a2a2", "#a0522d", "#6b8e23", "#e377c2"]
 
 
+class PlotError(Exception):
+    pass
+
+
+@functools.lru_cache(maxsize=None)      # a plot goes into the page and into docs/
 def gnuplot(script):
-    """SVG, or None where there is no gnuplot."""
+    """SVG; PlotError says what gnuplot does."""
     if not shutil.which("gnuplot"):
-        return None
+        raise PlotError("there is no gnuplot: apt install gnuplot-nox")
     p = subprocess.run(["gnuplot"], input=script, capture_output=True, text=True, check=False)
     at = p.stdout.find("<svg")
-    return p.stdout[at:] if p.returncode == 0 and at >= 0 else None
+    if p.returncode or at < 0:
+        # The last line says what is wrong; those before it show where
+        raise PlotError((p.stderr.strip().splitlines() or [f"gnuplot's status is {p.returncode}"])[-1].strip())
+    return p.stdout[at:]
 
 
 def block(name, lines):
@@ -116,7 +125,8 @@ def plot_lines(series, xlabel, ylabel, log="", xtics=""):
         script += f"set logscale {log}\n"
     if xtics:
         script += f"set xtics ({xtics})\n"
-    script += f"set xlabel \"{xlabel}\"\nset ylabel \"{ylabel}\"\nset key outside bottom center horizontal\nset offsets graph 0.03, 0.03, 0.1, 0.1\n"
+    # On a logarithmic axis each of the four has to say its units
+    script += f"set xlabel \"{xlabel}\"\nset ylabel \"{ylabel}\"\nset key outside bottom center horizontal\nset offsets graph 0.03, graph 0.03, graph 0.1, graph 0.1\n"
     plots = []
     for i, (name, points) in enumerate(series.items()):
         script += block(f"d{i}", [f"{x} {y}" for x, y in points])
@@ -217,6 +227,7 @@ def meta_table(meta):
 
 
 def write_html(everything, path):
+    """Sentences: which plots could not be made."""
     meta, rows, bars = everything["meta"], everything["results"], everything["bars"]
     out = ['<!doctype html><html lang="en"><head><meta charset="utf-8">',
            '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -231,20 +242,26 @@ def write_html(everything, path):
     out.append("<h2>What it costs</h2><p>Instructions, warm, median.</p>")
     out.append(table(("variant", "file", *(c[0] for c in tables.COLUMNS)),
                      [(esc(v), n, *(tables.number(f) for f in fs)) for v, n, fs in tables.costs(rows)], range(2, 8)))
+    failed = []
     for title, command, script in plots(rows):
-        svg = gnuplot(script) if script else None
         out.append(f"<h2>{esc(title)}</h2>")
-        if not svg:
+        if not script:
             out.append(f"<p>No data in this run; <code>{esc(command)}</code> measures it.</p>")
             continue
-        out.append(f'<figure><div class="wide">{svg}</div><figcaption>Measured by <code>{esc(command)}</code></figcaption></figure>'
-                   f"<details><summary>Data and gnuplot commands</summary><pre>{esc(script)}</pre></details>")
+        try:
+            out.append(f'<figure><div class="wide">{gnuplot(script)}</div>'
+                       f"<figcaption>Measured by <code>{esc(command)}</code></figcaption></figure>")
+        except PlotError as e:
+            failed.append(f"no plot '{title}': {e}")
+            out.append(f'<p class="miss">The plot could not be made: {esc(e)}</p>')
+        out.append(f"<details><summary>Data and gnuplot commands</summary><pre>{esc(script)}</pre></details>")
     out.append("<h2>All rows</h2>")
     for load in dict.fromkeys(r["load"] for r in rows):
         mine = [r for r in rows if r["load"] == load]
         out.append(f"<details><summary>{esc(load)}: {esc(plan.LOADS.get(load, ''))} ({len(mine)} rows)</summary>{rows_table(mine)}</details>")
     out.append("<h2>What was measured</h2>" + meta_table(meta) + "</body></html>\n")
     path.write_text("\n".join(out), encoding="utf-8")
+    return failed
 
 
 # ---- README.md and docs/performance.md ----
@@ -363,10 +380,11 @@ def docs_lines(everything):
 
 def docs_plots(rows):
     """(title, file's name, script) of the plots that are kept in docs/."""
-    for title, command, script in plots(rows):
+    for title, _, script in plots(rows):
         if script:
+            # All of its words: two titles may differ in the last one
             words = "".join(c if c.isalnum() else " " for c in title.lower().replace("()", "")).split()
-            yield title, f"performance-{'-'.join(words[:9])}.svg", script
+            yield title, f"performance-{'-'.join(words)}.svg", script
 
 
 def fill(path, lines):
@@ -380,9 +398,13 @@ def fill(path, lines):
 
 
 def write_docs(everything, top):
-    for _, name, script in docs_plots(everything["results"]):
-        svg = gnuplot(script)
-        if svg:
-            (top / "docs" / name).write_text(svg, encoding="utf-8")
+    """Sentences: which plots could not be made."""
+    failed = []
+    for title, name, script in docs_plots(everything["results"]):
+        try:
+            (top / "docs" / name).write_text(gnuplot(script), encoding="utf-8")
+        except PlotError as e:
+            failed.append(f"no plot '{title}': {e}")
     fill(top / "README.md", readme_lines(everything))
     fill(top / "docs/performance.md", docs_lines(everything))
+    return failed
