@@ -428,7 +428,7 @@ def main():
     meta["exact"] = "one run, nothing was compared" if args.once else \
         f"{len(differ)} figures differ" if differ else "all exact figures were the same in two runs"
     meta["seconds"] = round(time.monotonic() - t0, 1)
-    bar_list = bars.compute(rows, given)
+    bar_list = bars.compute(rows, given, args.quick)
     everything, valid = write(meta, rows, bar_list)
     reported = report(everything, args.readme)
     if args.tap:
