@@ -123,20 +123,27 @@ def describe(kernels, runs):
 
 def prepare():
     """Packages, user space, kernels; where the kernels are: with the series, and without."""
-    subprocess.run([TOP / "scripts/deps.sh"], check=True)
+    run_or_die([TOP / "scripts/deps.sh"])
     flavours = (TOP / "scripts/kernel-build.sh").read_text(encoding="utf-8")
     flavour = "bench" if "\nbench)" in flavours else "ci"
     kernels = {"bench": pathlib.Path(output_or_die([TOP / "scripts/kernel-build.sh", flavour])),
                "base": pathlib.Path(output_or_die([TOP / "scripts/kernel-build.sh", "base"]))}
-    subprocess.run([TOP / "scripts/build.sh"], check=True)
+    run_or_die([TOP / "scripts/build.sh"])
     return kernels
 
 
-def output_or_die(words):
-    p = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+def run_or_die(words, **more):
+    p = subprocess.run(words, text=True, check=False, **more)
     if p.returncode:
         die(f"{pathlib.Path(words[0]).name} failed")
-    return p.stdout.strip().splitlines()[-1]
+    return p.stdout
+
+
+def output_or_die(words):
+    lines = run_or_die(words, stdout=subprocess.PIPE).strip().splitlines()
+    if not lines:
+        die(f"{pathlib.Path(words[0]).name} said nothing")
+    return lines[-1]
 
 
 # ---- progress ----
@@ -199,8 +206,9 @@ class Study:
         self.kernels = kernels
         self.runs = runs
         self.machines = []
+        self.program = None         # that runs on this machine
         self.stopped = False
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()       # a signal may come while it is held
         self.workers = min(2, os.cpu_count() or 1)
 
     def stop(self):
@@ -208,6 +216,27 @@ class Study:
         with self.lock:
             for m in self.machines:
                 m.stop()
+            self.program_stop()
+
+    def program_stop(self):
+        if self.program and self.program.poll() is None:
+            try:
+                os.killpg(self.program.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def run_program(self, words):
+        """(status, stdout, stderr) of a program on this machine; None if the study was stopped."""
+        if self.stopped:
+            return None
+        self.program = subprocess.Popen(words, stdin=subprocess.DEVNULL,  # pylint: disable=consider-using-with
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        errors="replace", process_group=0)
+        # The signal may have come between the two lines above
+        if self.stopped:
+            self.program_stop()
+        out, err = self.program.communicate()
+        return None if self.stopped else (self.program.returncode, out, err)
 
     def initramfs(self, extra, made):
         if extra not in made:
@@ -227,7 +256,7 @@ class Study:
         return outcome
 
     def run(self, vms):
-        """{(name, run): Outcome} of what came to an end."""
+        """{(name, run): Outcome, or why there is none}"""
         jobs = [(v, run) for v in vms for run in range(1, self.runs + 1)
                 if run == 1 or not {s.load for s in v.steps()} <= ONCE]
         made, done = {}, {}
@@ -239,11 +268,11 @@ class Study:
         with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
             futures = {pool.submit(self.one, v, run, made[v.programs], progress): (v.name, run) for v, run in jobs}
             for f in concurrent.futures.as_completed(futures):
+                # What the others measure is worth being written
                 if f.exception():
-                    self.stop()
-                    raise f.exception()
-                if f.result():
-                    done[futures[f]] = f.result()
+                    done[futures[f]] = f"{type(f.exception()).__name__}: {f.exception()}"
+                else:
+                    done[futures[f]] = f.result() or "the run was stopped"
         for path in made.values():
             path.unlink(missing_ok=True)
         if sys.stderr.isatty():
@@ -251,29 +280,40 @@ class Study:
         return done
 
 
-def native_rows(quick, missing):
+def native_line(line, rows, found, missing, name):
+    """A row, or a bar."""
+    try:
+        row = json.loads(line)
+        if "variant" in row:
+            rows.append(vm.parse_row(line))
+        elif isinstance(row["name"], str) and {"value", "must", "aim", "ok"} <= row.keys():
+            found.append(row)
+    except (ValueError, TypeError, KeyError) as e:
+        missing.append(f"native: a line of {name}, which is garbled ({e}): {line[:80]}")
+
+
+def native_rows(study, quick, missing):
     """The programs that time things on this CPU print rows, and bars."""
     rows, found = [], []
     where = BUILD / "tests/perf/native"
     for words in ([where / "famfs-bench-native"] + (["--quick"] if quick else []),
                   [where / "famfs-bench-lines"] + (["--quick"] if quick else []),
                   [where / "famfs-bench-mount"] + (["--log-mib", "8"] if quick else [])):
+        name = words[0].name
         if not words[0].exists():
-            missing.append(f"native: {words[0].name} is not built")
+            missing.append(f"native: {name} is not built")
             continue
-        p = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        for line in p.stdout.splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if "variant" in row:
-                rows.append(row)
-            elif not quick or "mount" not in words[0].name:
-                # A small log says nothing of a full one
-                found.append(row)
-        if p.returncode:
-            missing.append(f"native: {(p.stderr.strip().splitlines() or ['it failed'])[-1][:300]}")
+        outcome = study.run_program(words)
+        if not outcome:
+            missing.append(f"native: {name}: the run was stopped")
+            continue
+        status, out, err = outcome
+        # A small log says nothing of a full one
+        kept = [] if quick and "mount" in name else found
+        for line in out.splitlines():
+            native_line(line, rows, kept, missing, name)
+        if status:
+            missing.append(f"native: {name}: {(err.strip().splitlines() or ['it failed'])[-1][:300]}")
     return rows, found
 
 
@@ -281,21 +321,23 @@ def join(done, vms, meta):
     """One list of rows; whether the runs agree."""
     rows, differ = [], []
     for v in vms:
-        first, second = done.get((v.name, 1)), done.get((v.name, 2))
-        for o in (first, second):
-            if o:
-                meta["missing"] += [m for m in dict.fromkeys(o.missing) if m not in meta["missing"]]
-                if o.died:
-                    say(f"bench: {o.died}")
-        o = first or second
-        if not o:
-            meta["missing"].append(f"all of {v.name}: the run was stopped")
+        asked = {run: o for (name, run), o in done.items() if name == v.name}
+        had = {run: o for run, o in sorted(asked.items()) if not isinstance(o, str)}
+        for run, why in sorted(asked.items()):
+            if run not in had:
+                meta["missing"].append(f"all of {v.name}, run {run}: {why}")
+        for o in had.values():
+            meta["missing"] += [m for m in dict.fromkeys(o.missing) if m not in meta["missing"]]
+            if o.died:
+                say(f"bench: {o.died}")
+        if not had:
             continue
+        o = had[min(had)]
         meta.setdefault("base_kernel" if v.flavour == "base" else "kernel", o.kernel)
         meta.setdefault("qemu_lines", {})[v.name] = o.qemu
         rows += o.rows
-        if first and second:
-            differ += results.differences(first.rows, second.rows)
+        if len(had) == 2:
+            differ += results.differences(had[1].rows, had[2].rows)
     return rows, differ
 
 
@@ -308,6 +350,20 @@ def write(meta, rows, bar_list):
     for e in errors[:10]:
         say(f"bench: results.json breaks its schema: {e}")
     return everything, not errors
+
+
+def read_results(name):
+    """Of an earlier run; whatever is wrong with them is one line."""
+    try:
+        everything = json.loads(pathlib.Path(name).read_text(encoding="utf-8"))
+        errors = results.validate(everything, SCHEMA)
+    except (OSError, ValueError) as e:
+        die(f"{name}: {e}")
+    except ImportError:
+        die("needs the package python3-jsonschema")
+    if errors:
+        die(f"{name} is not the results of a run: {' '.join(errors[0].split())}")
+    return everything
 
 
 def report(everything, readme):
@@ -368,13 +424,21 @@ def check_room():
     return lock
 
 
-def judge(args, bar_list, differ, meta, whole):
-    """Exit status. Native bars are reported, and fail nothing."""
+def judge(args, bar_list, differ, meta, whole, lacks):
+    """Exit status. Native bars are reported, and fail nothing. lacks: see show_tap()."""
     status = 0
     for d in differ[:20]:
         say(f"bench: not exact: {d}")
     for m in meta["missing"]:
         say(f"bench: missing: {m}")
+        # What a variant is known not to do, plan.LACKS, is not asked for
+        if not (lacks and "kernel lacks" in m):
+            status = 1
+    if not (args.quick or args.loads or args.variants):
+        for b in bar_list:
+            if b["value"] is None:
+                say(f"bench: {b['name']} has no value: not all of its rows are there")
+                status = 1
     if args.quick and any(b["ok"] is False and not b["name"].startswith("ab.native") for b in bar_list):
         status = 1
     if differ:
@@ -384,8 +448,6 @@ def judge(args, bar_list, differ, meta, whole):
         if b["name"].startswith("ab.c-obtain") and b["ok"] is False:
             say(f"bench: {b['name']} is {b['value']}: c is not what the prototype measured")
             status = 1
-    if meta["missing"] and (args.variants or args.loads):
-        status = 1
     return status if whole else 1
 
 
@@ -395,10 +457,7 @@ def main():
         show_list()
         return 0
     if args.source:
-        try:
-            everything = json.loads(pathlib.Path(args.source).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as e:
-            die(f"{args.source}: {e}")
+        everything = read_results(args.source)
         OUT.mkdir(parents=True, exist_ok=True)
         return 0 if report(everything, args.readme) else 1
     lock = check_room()
@@ -421,7 +480,7 @@ def main():
     given = []
     if native and not study.stopped:
         say("bench: native rows on this CPU")
-        more, given = native_rows(args.quick, meta["missing"])
+        more, given = native_rows(study, args.quick, meta["missing"])
         rows += more
     elif native:
         meta["missing"].append("native: the run was stopped")
@@ -431,15 +490,19 @@ def main():
     bar_list = bars.compute(rows, given, args.quick)
     everything, valid = write(meta, rows, bar_list)
     reported = report(everything, args.readme)
+    lacks = "-bench-" not in kernels["bench"].name
     if args.tap:
-        show_tap(everything, differ, valid, "-bench-" not in kernels["bench"].name)
+        show_tap(everything, differ, valid, lacks)
     else:
         show_bars(bar_list)
-    status = judge(args, bar_list, differ, meta, valid and reported and not study.stopped)
+    status = judge(args, bar_list, differ, meta, valid and reported and not study.stopped, lacks)
     say(f"bench: {len(rows)} rows in {meta['seconds']:.0f} s: {OUT / 'results.json'}")
     lock.close()
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        die("stopped", 130)

@@ -67,5 +67,5 @@ def validate(results, schema_path):
     """Errors as sentences; needs python3-jsonschema."""
     import jsonschema  # pylint: disable=import-outside-toplevel
     schema = json.loads(schema_path.read_text())
-    return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:200]}"
+    return [f"{'/'.join(map(str, e.absolute_path)) or 'all of it'}: {e.message[:200]}"
             for e in jsonschema.Draft202012Validator(schema).iter_errors(results)]

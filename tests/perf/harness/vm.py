@@ -12,6 +12,7 @@ import pathlib
 import signal
 import subprocess
 import tempfile
+import threading
 
 from . import plan, threads
 
@@ -139,6 +140,19 @@ def fio_rows(text, step, variant):
              "spread": {"min": lat["min"], "max": lat["max"], "mean": round(lat["mean"], 1)}}]
 
 
+ROW_FIELDS = {"variant": str, "load": str, "params": dict, "metric": str, "unit": str, "kind": str,
+              "value": (int, float), "n": int, "spread": (dict, int, float, type(None))}
+
+
+def parse_row(line):
+    """ValueError if it is not a whole row: the console of a VM that dies may end in half of one."""
+    row = json.loads(line)
+    if not isinstance(row, dict) or row.keys() != ROW_FIELDS.keys() or \
+            not all(isinstance(row[k], t) for k, t in ROW_FIELDS.items()):
+        raise ValueError("not the fields of a row")
+    return row
+
+
 class Reader:
     """Line by line what the guest says."""
 
@@ -157,12 +171,15 @@ class Reader:
 
     def line(self, line):
         line = line.rstrip("\n")
-        if line.startswith("@@"):
-            self.mark(line[2:].split(" ", 1))
-        elif line.startswith('{"variant"'):
-            self.row(json.loads(line))
-        elif line:
-            self.text.append(line)
+        try:
+            if line.startswith("@@"):
+                self.mark(line[2:].split(" ", 1))
+            elif '{"variant"' in line:
+                self.row(parse_row(line))
+            elif line:
+                self.text.append(line)
+        except (ValueError, TypeError, IndexError) as e:
+            self.outcome.missing.append(f"a line of {self.vm.name}, which is garbled ({e}): {line[:80]}")
 
     def row(self, row):
         if self.step is not None:
@@ -236,6 +253,17 @@ class Machine:
         self.work = work
         self.process = None
         self.stopped = False
+        # Of both; reentrant, since stop() may come from a signal
+        self.lock = threading.RLock()
+
+    def start(self, words, env):
+        """False if it was stopped before: a VM that nobody can stop any more must not begin."""
+        with self.lock:
+            if not self.stopped:
+                self.process = subprocess.Popen(     # pylint: disable=consider-using-with
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                    text=True, errors="replace", process_group=0, env=env)
+            return self.process is not None
 
     def run(self, vm, on_step):
         reader = Reader(vm, on_step)
@@ -256,10 +284,9 @@ class Machine:
             words += ["--", guest_script(vm)]
             log = self.work / f"{vm.name}.log"
             with open(log, "w", encoding="utf-8") as out:
-                self.process = subprocess.Popen(
-                    ["nice", "-n", "5", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE, text=True, errors="replace", process_group=0,
-                    env={**os.environ, "VM_ACCEL": "tcg,thread=single" if vm.cpus > 1 and vm.plugin else "tcg"})
+                accel = "tcg,thread=single" if vm.cpus > 1 and vm.plugin else "tcg"
+                if not self.start(["nice", "-n", "5", *words], {**os.environ, "VM_ACCEL": accel}):
+                    return reader.end("the run was stopped")
                 try:
                     for line in self.process.stdout:
                         out.write(line)
@@ -273,7 +300,11 @@ class Machine:
                 out.write(said)
             lines = pathlib.Path(w) / "lines"
             if lines.exists():
-                reader.outcome.rows += threads.rows(lines, reader.steps, reader.passed, self.kernels[vm.flavour] / "System.map")
+                try:
+                    reader.outcome.rows += threads.rows(lines, reader.steps, reader.passed,
+                                                        self.kernels[vm.flavour] / "System.map")
+                except (ValueError, IndexError, OSError) as e:
+                    reader.outcome.missing.append(f"what CPUs share in {vm.name}: {e}")
             why = "the run was stopped" if self.stopped else \
                 f"the VM ended early ({(said.strip().splitlines() or [f'status {status}'])[-1][:200]})"
             if not reader.finished and not self.stopped:
@@ -281,8 +312,9 @@ class Machine:
             return reader.end(why)
 
     def stop(self):
-        self.stopped = True
-        self.stop_group()
+        with self.lock:
+            self.stopped = True
+            self.stop_group()
 
     def stop_group(self):
         if self.process and self.process.poll() is None:
