@@ -51,6 +51,15 @@ step() { # ID COMMAND...
 	echo "@@end $1 $?"
 }
 export -f step
+one_page() { # COMMAND...
+	local file=/sys/kernel/debug/fault_around_bytes old status
+	old=$(cat $file) && echo 4096 > $file || return 1
+	"$@"
+	status=$?
+	echo "$old" > $file
+	return $status
+}
+export -f one_page
 """
 
 
