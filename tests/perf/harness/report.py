@@ -5,7 +5,7 @@ import html
 import shutil
 import subprocess
 
-from . import plan, results, tables
+from . import doctables, plan, results, tables
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --head: #8882; --ok: #2a7d2a; --miss: #b3261e; }
@@ -135,11 +135,10 @@ def plot_lines(series, xlabel, ylabel, log="", xtics=""):
     return script + "plot " + ", \\\n  ".join(plots) + "\n"
 
 
-def series_of(rows, load, metric, param, **params):
+def series_of(rows, load, metric, param, variants=(), **params):
+    """Without upcall, unless it is asked for: a plot would have no room for the others."""
     found = {}
-    for v in plan.VARIANTS:
-        if v == "upcall":
-            continue
+    for v in variants or [v for v in plan.VARIANTS if v != "upcall"]:
         points = {r["params"][param]: r["value"] for r in
                   results.find(rows, variant=v, load=load, metric=metric, params=params) if param in r["params"]}
         found[v] = list(points.items())
@@ -294,9 +293,10 @@ def growth_lines(rows):
     for title, load, param, params in (
             ("strips", "interleave", "strips", {"op": "touch4k", "access": "read"}),
             ("extents, at random", "extents", "extents", {"op": "touch4k"}),
-            ("files, drawn uniformly", "files", "files", {"dist": "uniform"})):
-        series = {v: dict(points) for v, points in
-                  series_of(rows, load, "touch", param, **params, **{"pass": "warm"}).items() if points}
+            ("files, drawn uniformly", "files", "files", {"dist": "uniform"}),
+            ("files, drawn by Zipf", "files", "files", {"dist": "zipf"})):
+        series = {v: dict(points) for v, points in series_of(
+            rows, load, "touch", param, (*plan.VARIANTS, *plan.ANCHORS), **params, **{"pass": "warm"}).items() if points}
         counts = sorted({x for points in series.values() for x in points})
         if not counts:
             continue
@@ -346,7 +346,10 @@ def base_lines(rows):
 
 
 def provenance(meta):
-    return (f"Commit {meta['commit'][:12]}, {meta.get('compiler', '')}, {meta.get('exact', '')}. "
+    seconds = f"{meta['seconds'] / 60:.0f} minutes in all, " if meta.get("seconds", 0) >= 600 else \
+        f"{meta['seconds']:.0f} s in all, " if "seconds" in meta else ""
+    missing = f"{len(meta['missing'])} things missing" if meta["missing"] else "nothing missing"
+    return (f"Commit {meta['commit'][:12]}, {meta.get('compiler', '')}, {meta.get('exact', '')}, {seconds}{missing}. "
             f"Native figures: {meta['cpu']}.")
 
 
@@ -369,6 +372,7 @@ def docs_lines(everything):
     yield from growth_lines(rows)
     yield from split_lines(rows)
     yield from base_lines(rows)
+    yield from doctables.lines(rows)
     for title, name, _ in docs_plots(rows):
         yield ""
         yield f"![{title}]({name})"

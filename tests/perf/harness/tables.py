@@ -16,11 +16,15 @@ COLUMNS = [
 ]
 
 
-def figure(rows, variant, column, layout):
-    """The warm median, or None."""
+def strips_name(strips):
+    return f"{strips} strips" if strips > 1 else "contiguous"
+
+
+def figure(rows, variant, column, layout, passed="warm"):
+    """The median, or None."""
     _, load, metric, params = column
     found = results.find(rows, variant=variant, load=load if layout["layout"] == "simple" else "interleave",
-                         metric=metric, params={**params, **layout, "pass": "warm"})
+                         metric=metric, params={**params, **layout, "pass": passed})
     return found[0]["value"] if found else None
 
 
