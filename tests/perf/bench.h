@@ -131,7 +131,7 @@ struct pass {
 	long faults;
 	long long requests;	/* -1: nobody tells */
 	int fd[PASS_COUNTERS];
-	uint64_t counter[PASS_COUNTERS];
+	double counter[PASS_COUNTERS];
 };
 
 void pass_begin(struct pass *p);

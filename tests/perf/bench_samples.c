@@ -99,8 +99,8 @@ static struct json_object *number(double v)
 
 	if (v == (double)(int64_t)v)
 		return json_object_new_int64((int64_t)v);
-	/* Or json-c prints 17 digits */
-	snprintf(text, sizeof(text), "%.1f", v);
+	/* Or json-c prints 17 digits. A tenth is enough, but not of 0.03 misses per touch */
+	snprintf(text, sizeof(text), v < 100 ? "%.4g" : "%.1f", v);
 	return json_object_new_double_s(v, text);
 }
 
@@ -197,6 +197,7 @@ static int counter_open(int i)
 		.size = sizeof(attr),
 		.type = counters[i].type,
 		.config = counters[i].config,
+		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
 		.disabled = 1,
 		.inherit = 1,
 	};
@@ -208,6 +209,25 @@ static int counter_open(int i)
 		told[i] = true;
 	}
 	return fd;
+}
+
+/*
+ * More counters than the CPU has take turns: what was not counted is estimated from what was.
+ * -1: it never had its turn.
+ */
+static double counter_read(int fd, const char *metric)
+{
+	struct {
+		uint64_t value, enabled, running;
+	} r;
+
+	if (read(fd, &r, sizeof(r)) != sizeof(r))
+		return -1;
+	if (!r.running) {
+		fprintf(stderr, "famfs-bench: the counter of %s never ran\n", metric);
+		return -1;
+	}
+	return (double)r.value * ((double)r.enabled / (double)r.running);
 }
 
 /* The server of the harness says how many FUSE requests it has seen. */
@@ -251,8 +271,8 @@ void pass_end(struct pass *p)
 		if (p->fd[i] < 0)
 			continue;
 		ioctl(p->fd[i], PERF_EVENT_IOC_DISABLE, 0);
-		if (read(p->fd[i], &p->counter[i], sizeof(p->counter[i])) !=
-		    sizeof(p->counter[i])) {
+		p->counter[i] = counter_read(p->fd[i], counters[i].metric);
+		if (p->counter[i] < 0) {
 			close(p->fd[i]);
 			p->fd[i] = -1;
 		}
@@ -271,7 +291,7 @@ void pass_rows(const struct pass *p, struct json_object *params, size_t n)
 		if (p->fd[i] < 0)
 			continue;
 		row_print(counters[i].metric, "count/op", "hardware", params,
-			  number((double)p->counter[i] / (double)(n ? n : 1)), n, NULL);
+			  number(p->counter[i] / (double)(n ? n : 1)), n, NULL);
 		close(p->fd[i]);
 	}
 	json_object_put(params);
