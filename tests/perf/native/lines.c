@@ -99,18 +99,22 @@ static int do_cache(struct model *m, enum which w)
 	return 0;
 }
 
-/* Worst ratios of the interleaved layouts */
+/* Worst ratio of the interleaved layouts, and where it is */
 struct worst {
-	double dependent;
-	double with_inode;
+	double ratio;
+	char from[64];
 };
 
-static double max(double a, double b)
+static void worst_of(struct worst *w, double slot, double v10, const struct model *m)
 {
-	return a > b ? a : b;
+	if (slot / v10 <= w->ratio)
+		return;
+	w->ratio = slot / v10;
+	snprintf(w->from, sizeof(w->from), "%u strips: %.4g / %.4g", m->files.strips, slot, v10);
 }
 
-static int do_layout(const struct options *o, uint32_t strips, struct worst *worst)
+static int do_layout(const struct options *o, uint32_t strips, struct worst *dependent,
+		     struct worst *with_inode)
 {
 	static struct model m;
 	struct model_count c[2];
@@ -127,12 +131,12 @@ static int do_layout(const struct options *o, uint32_t strips, struct worst *wor
 			err = do_cache(&m, w);
 	}
 	if (!err && strips > 1) {
-		double n = SAMPLES, slot = (double)c[SLOT].dependent,
-		       v10 = (double)c[V10].dependent;
+		double slot = (double)c[SLOT].dependent / SAMPLES,
+		       v10 = (double)c[V10].dependent / SAMPLES;
 
-		worst->dependent = max(worst->dependent, slot / v10);
+		worst_of(dependent, slot, v10, &m);
 		/* A line of the inode, from which the number of the file or the pointer comes */
-		worst->with_inode = max(worst->with_inode, (slot + n) / (v10 + n));
+		worst_of(with_inode, slot + 1, v10 + 1, &m);
 	}
 	model_free(&m);
 	return err;
@@ -156,7 +160,7 @@ int main(int argc, char **argv)
 	};
 	static const uint32_t all_strips[] = { 1, 3, 6, 16 };
 	struct options o = { .files = 1000000 };
-	struct worst worst = { 0 };
+	struct worst dependent = { 0 }, with_inode = { 0 };
 	char *end;
 	int c;
 
@@ -189,9 +193,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (int i = 0; i < 4; i++)
-		if (do_layout(&o, all_strips[i], &worst))
+		if (do_layout(&o, all_strips[i], &dependent, &with_inode))
 			return 1;
-	bar_print("ab.lines-cold-ratio", worst.dependent, 0.6, 0.4);
-	bar_print("ab.lines-cold-with-inode-ratio", worst.with_inode, 0.6, 0.4);
+	bar_print("ab.lines-cold-ratio", dependent.ratio, 0.6, 0.4, dependent.from);
+	bar_print("ab.lines-cold-with-inode-ratio", with_inode.ratio, 0.6, 0.4, with_inode.from);
 	return 0;
 }

@@ -329,6 +329,7 @@ static int run(const struct options *o)
 	double open[ROUNDS_MAX], fill[ROUNDS_MAX], total[ROUNDS_MAX], system[ROUNDS_MAX];
 	struct result r = { 0 };
 	struct image im;
+	char from[64];
 	int err;
 
 	err = image_make(&im, o);
@@ -350,9 +351,14 @@ static int run(const struct options *o)
 	print_per_file(o, &im, "server-tree-per-file", r.heap);
 	print_per_file(o, &im, "server-heap-per-file", r.malloced);
 	print_per_file(o, &im, "map-per-file", r.map);
-	bar_print("ab.mount-seconds", samples_median(total, o->rounds), 2, 0.5);
+	if (o->strips)
+		snprintf(from, sizeof(from), "%" PRIu64 " entries, %u strip%s", im.entries,
+			 o->strips, o->strips == 1 ? "" : "s");
+	else
+		snprintf(from, sizeof(from), "%" PRIu64 " entries, mixed", im.entries);
+	bar_print("ab.mount-seconds", samples_median(total, o->rounds), 2, 0.5, from);
 	if (o->strips && o->strips <= FAMFS_SLOT_STRIPS)
-		bar_print("ab.map-bytes-per-file", (double)r.map / (double)im.files, 64, 64);
+		bar_print("ab.map-bytes-per-file", (double)r.map / (double)im.files, 64, 64, from);
 	munmap(im.map, im.size);
 	return 0;
 }

@@ -458,13 +458,30 @@ static void report_ratio(const struct subject *s, bool latency, const struct sam
 	row_print(&row);
 }
 
-/* What the bars are made from */
+/* What a bar is made from */
 struct worst {
-	double hot;
-	double cold;
+	double value;
+	uint32_t strips;
 };
 
-static int do_set(const struct options *o, uint64_t n, uint32_t strips, struct worst *worst)
+static void worst_of(struct worst *w, double value, uint32_t strips)
+{
+	if (value > w->value)
+		*w = (struct worst){ value, strips };
+}
+
+static void worst_print(const struct worst *w, const char *name, double must, double aim,
+			uint64_t files)
+{
+	char from[64];
+
+	snprintf(from, sizeof(from), "latency, %" PRIu64 " file%s, %u strip%s", files,
+		 files == 1 ? "" : "s", w->strips, w->strips == 1 ? "" : "s");
+	bar_print(name, w->value, must, aim, from);
+}
+
+static int do_set(const struct options *o, uint64_t n, uint32_t strips, struct worst *hot,
+		  struct worst *cold)
 {
 	static struct samples x;
 	struct subject s;
@@ -486,16 +503,10 @@ static int do_set(const struct options *o, uint64_t n, uint32_t strips, struct w
 		report_ratio(&s, latency, &x, V_ARRAY, V_C);
 		report_ratio(&s, latency, &x, V_ARRAY, V_SLOT);
 		report_ratio(&s, latency, &x, V_SLOT_4K, V_SLOT);
-		if (latency && n == 1) {
-			double ns = samples_median(x.ns[V_ARRAY], x.n);
-
-			worst->hot = ns > worst->hot ? ns : worst->hot;
-		}
-		if (latency && n == o->files) {
-			double r = ratio(&x, V_ARRAY, V_C);
-
-			worst->cold = r > worst->cold ? r : worst->cold;
-		}
+		if (latency && n == 1)
+			worst_of(hot, samples_median(x.ns[V_ARRAY], x.n), strips);
+		if (latency && n == o->files)
+			worst_of(cold, ratio(&x, V_ARRAY, V_C), strips);
 	}
 	subject_free(&s);
 	return err;
@@ -555,7 +566,7 @@ static void report_machine(bool fifo, uint64_t llc, bool known)
 static int do_all(const struct options *o)
 {
 	static const uint32_t all_strips[] = { 1, 3, 6, 16 };
-	struct worst worst = { 0 };
+	struct worst hot = { 0 }, cold = { 0 };
 	uint64_t sizes[16], llc;
 	unsigned int n = 0;
 	bool known, fifo = alone();
@@ -581,14 +592,14 @@ static int do_all(const struct options *o)
 
 	for (unsigned int k = 0; k < 4; k++) {
 		for (unsigned int i = 0; i < n; i++) {
-			int err = do_set(o, sizes[i], all_strips[k], &worst);
+			int err = do_set(o, sizes[i], all_strips[k], &hot, &cold);
 
 			if (err)
 				return err;
 		}
 	}
-	bar_print("ab.native-hot", worst.hot, 10, 5);
-	bar_print("ab.native-cold-ratio", worst.cold, 0.8, 0.5);
+	worst_print(&hot, "ab.native-hot", 10, 5, 1);
+	worst_print(&cold, "ab.native-cold-ratio", 0.8, 0.5, o->files);
 	return 0;
 }
 

@@ -84,9 +84,10 @@ void row_print(const struct row *row)
 	fflush(stdout);
 }
 
-void bar_print(const char *name, double value, double must, double aim)
+void bar_print(const char *name, double value, double must, double aim, const char *from)
 {
-	printf("{\"name\": \"%s\", \"value\": %.6g, \"must\": %g, \"aim\": %g, \"ok\": %s}\n", name,
-	       value, must, aim, value <= must ? "true" : "false");
+	printf("{\"name\": \"%s\", \"value\": %.6g, \"must\": %g, \"aim\": %g, \"ok\": %s, "
+	       "\"from\": \"%s\"}\n",
+	       name, value, must, aim, value <= must ? "true" : "false", from);
 	fflush(stdout);
 }

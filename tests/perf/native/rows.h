@@ -31,7 +31,7 @@ void row_print(const struct row *row);
 
 double samples_median(const double *v, unsigned int n);
 
-/** bar_print() - met if the value is at most @must */
-void bar_print(const char *name, double value, double must, double aim);
+/** bar_print() - met if the value is at most @must; @from: which of the rows gave it */
+void bar_print(const char *name, double value, double must, double aim, const char *from);
 
 #endif /* FAMFS_PERF_ROWS_H */
