@@ -166,8 +166,10 @@ def compute_fast(b):
     base = "ext4-dax-base"
     b.medians("fault-4k-read", "4 KiB read fault, warm, isolated, bpf-array / ext4-DAX unpatched", f4[:1], base,
               "touch", 0.78, 0.70)
-    b.medians("fault-4k-write", "4 KiB write fault, warm, same", f4[1:], base, "touch", 0.65, 0.60)
-    b.medians("fault-2m-read", "2 MiB read fault, warm, same", f2[:1], base, "touch", 0.70, 0.62)
+    b.medians("fault-4k-write", "4 KiB write fault, warm, isolated, bpf-array / ext4-DAX unpatched", f4[1:], base,
+              "touch", 0.65, 0.60)
+    b.medians("fault-2m-read", "2 MiB read fault, warm, isolated, bpf-array / ext4-DAX unpatched", f2[:1], base,
+              "touch", 0.70, 0.62)
     scan = {"op": "scan", "stride": 4096, "pass": "warm"}
     for other, must, aim in (("device-dax", 0.15, 0.05), ("tmpfs", 0.4, 0.1)):
         b.add(f"scan.{other}", f"touch of every 4 KiB in sequence, mapping misaligned, mean a page, bpf-array / {other}",
@@ -203,7 +205,8 @@ def compute(rows, given=(), quick=False):
     b.ratio("fault-2m.c", "2 MiB first touch, warm, bpf-array / c", f2, "c", "touch", 1.04, 1.02)
     b.difference("bpf-adds", "instructions per fault, bpf-array - c-slot", f4 + f2, "c-slot", "touch", 105, 60)
     b.add("lines-cold-ratio", "dependent cache lines per cold lookup, interleaved, bpf-array / c", [], 0.6, 0.4)
-    b.add("lines-cold-with-inode-ratio", "the same, and the line of the inode that leads there", [], 0.6, 0.4)
+    b.add("lines-cold-with-inode-ratio", "dependent cache lines per cold lookup, with the line of the inode, "
+          "interleaved, bpf-array / c", [], 0.6, 0.4)
     b.add("native-cold-ratio", "native cold resolve, 1,000,000 files, bpf-array / V10 in C", [], 0.8, 0.5)
     b.add("native-hot", "native hot resolve, ns", [], 10, 5)
     b.ratio("fault-4k.ext4", "4 KiB first touch, warm, bpf-array / ext4-DAX", f4, "ext4-dax", "touch", 0.96, None)

@@ -126,7 +126,8 @@ def plot_lines(series, xlabel, ylabel, log="", xtics=""):
     if xtics:
         script += f"set xtics ({xtics})\n"
     # On a logarithmic axis each of the four has to say its units
-    script += f"set xlabel \"{xlabel}\"\nset ylabel \"{ylabel}\"\nset key outside bottom center horizontal\nset offsets graph 0.03, graph 0.03, graph 0.1, graph 0.1\n"
+    script += f"set xlabel \"{xlabel}\"\nset ylabel \"{ylabel}\"\nset key outside bottom center horizontal\n" \
+        "set offsets graph 0.03, graph 0.03, graph 0.1, graph 0.1\n"
     plots = []
     for i, (name, points) in enumerate(series.items()):
         script += block(f"d{i}", [f"{x} {y}" for x, y in points])
