@@ -53,14 +53,15 @@ def differences(first, second):
     return said
 
 
-def find(rows, **want):
-    """Rows of these fields; params compares those that it names."""
-    found = []
-    for row in rows:
-        if all(row["params"].get(k) == v for k, v in want.get("params", {}).items()) and \
-                all(row[k] == v for k, v in want.items() if k != "params"):
-            found.append(row)
-    return found
+def find(rows, params=None, **want):
+    """Rows of these fields; params compares those that it names. Called for each cell of each
+    table: what most rows differ in is looked at first."""
+    for field in ("variant", "load", "metric"):
+        if field in want:
+            value = want.pop(field)
+            rows = [row for row in rows if row[field] == value]
+    return [row for row in rows if all(row[k] == v for k, v in want.items()) and
+            all(row["params"].get(k) == v for k, v in (params or {}).items())]
 
 
 def validate(results, schema_path):
