@@ -107,7 +107,7 @@ def describe(kernels, runs):
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "commit": commit,
         "kernel_key": kernel.name,
-        "base_kernel_key": kernels["base"].name,
+        **({"base_kernel_key": kernels["base"].name} if "base" in kernels else {}),
         "config_sha256": hashlib.sha256((kernel / ".config").read_bytes()).hexdigest(),
         "compiler": first_line(output("gcc", "--version")),
         "bpf_compiler": first_line(output("clang", "--version")),
@@ -121,13 +121,13 @@ def describe(kernels, runs):
     }
 
 
-def prepare():
+def prepare(flavours):
     """Packages, user space, kernels; where the kernels are: with the series, and without."""
     run_or_die([TOP / "scripts/deps.sh"])
-    flavours = (TOP / "scripts/kernel-build.sh").read_text(encoding="utf-8")
-    flavour = "bench" if "\nbench)" in flavours else "ci"
-    kernels = {"bench": pathlib.Path(output_or_die([TOP / "scripts/kernel-build.sh", flavour])),
-               "base": pathlib.Path(output_or_die([TOP / "scripts/kernel-build.sh", "base"]))}
+    known = (TOP / "scripts/kernel-build.sh").read_text(encoding="utf-8")
+    build = {"bench": "bench" if "\nbench)" in known else "ci", "base": "base"}
+    kernels = {f: pathlib.Path(output_or_die([TOP / "scripts/kernel-build.sh", build[f]]))
+               for f in ("bench", "base") if f == "bench" or f in flavours}
     run_or_die([TOP / "scripts/build.sh"])
     return kernels
 
@@ -462,9 +462,9 @@ def main():
         return 0 if report(everything, args.readme) else 1
     lock = check_room()
     t0 = time.monotonic()
-    kernels = prepare()
-    meta = describe(kernels, 1 if args.once else 2)
     vms = plan.select(plan.quick() if args.quick else plan.full(), args.loads, args.variants)
+    kernels = prepare({v.flavour for v in vms})
+    meta = describe(kernels, 1 if args.once else 2)
     native = (not args.loads or "native" in args.loads) and not args.variants
     if not vms and not native:
         die("nothing to do: none of these variants has any of these loads", 2)

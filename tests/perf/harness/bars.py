@@ -176,7 +176,7 @@ def compute_fast(b):
               all_of(b.same_rows("bpf-array", o, ("scan",), ("touch-mean",), **scan) for o in (other, f"{other}-base")),
               must, aim, "fast")
     b.add("sparse", "one touch in 2 MiB, at random, cold / without map-around", all_of(
-        sparse(b, v, access) for v in (("bpf-array", "ext4-dax") if b.quick else ("bpf-array", "ext4-dax", "xfs-dax"))
+        sparse(b, v, access) for v in ("bpf-array", "ext4-dax", "xfs-dax")
         for access in sorted(b.sides["scan"])), 1.05, 1.00, "fast")
     b.add("mmap-lock", "mmap_lock acquisitions per fault, two threads on one file", all_of(
         locks(b, v, access) for v in ("bpf-array", "ext4-dax") for access in ("read", "write")), 0, 0, "fast")
@@ -186,7 +186,7 @@ def compute_fast(b):
               1.00, 0.95, "fast")
     b.add("unmap-close", "munmap + close after touching, ext4- and XFS-DAX with the patches / without",
           all_of(b.same_rows(f"{fs}-dax", f"{fs}-dax-base", ("scan",), ("unmap-close",))
-                 for fs in (("ext4",) if b.quick else ("ext4", "xfs"))), 1.05, 1.00, "fast")
+                 for fs in ("ext4", "xfs")), 1.05, 1.00, "fast")
 
 
 def compute(rows, given=(), quick=False):
