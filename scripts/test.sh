@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # test.sh [--quick|--full] [NAME...]: run tests; the last line is "N passed, N failed".
 #
-# NAME: unit, golden, lint, demo, bench, or (the start of) a directory of tests/vm. Without one,
-# everything but lint and bench. --quick: unit, golden and one VM. --full: also these two, and
-# what takes long.
+# NAME: unit, golden, lint, demo, bench, fuzz, or (the start of) a directory of tests/vm. Without one,
+# everything but lint and what takes long, which is named. --quick: unit, golden and one VM.
+# --full: these, too.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
@@ -20,6 +20,7 @@ PASSED=0
 FAILED=0
 SKIPPED=0
 FAILURES=()
+LEFT=()
 T0=$SECONDS
 
 wanted() { # GROUP: asked for by name, or nothing was
@@ -37,9 +38,10 @@ wanted_vm() { # DIRECTORY
 	done
 	return 1
 }
-# tally FILE LABEL: add the TAP of a file
+# tally FILE LABEL [STATUS]: add the TAP of a file, and whether it came to its end: its plan,
+# unless STATUS is "noplan", and the exit status of who wrote it
 tally() {
-	local p f s
+	local p f s plan rc=${3:-0}
 	s=$(grep -ciE '^ok .*# *skip' "$1" || true)
 	p=$(($(grep -cE '^ok ' "$1" || true) - s))
 	f=$(grep -cE '^not ok ' "$1" || true)
@@ -48,7 +50,14 @@ tally() {
 	SKIPPED=$((SKIPPED + s))
 	[ "$s" = 0 ] || grep -iE '^ok .*# *skip' "$1" | sed "s|^ok|SKIPPED: $2:|" >&2
 	[ "$f" = 0 ] || FAILURES+=("$2: $f failed")
-	[ $((p + f)) -gt 0 ] || { FAILED=$((FAILED + 1)); FAILURES+=("$2: no test ran"); }
+	[ $((p + f)) -gt 0 ] || { FAILED=$((FAILED + 1)); FAILURES+=("$2: no test ran"); return 0; }
+	[ "$rc" != noplan ] || return 0
+	plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$1" | tail -n 1)
+	if [ "$plan" != $((p + f + s)) ]; then
+		FAILED=$((FAILED + 1)); FAILURES+=("$2: $((p + f + s)) tests of ${plan:-no} planned")
+	elif [ "$rc" != 0 ] && [ "$f" = 0 ]; then
+		FAILED=$((FAILED + 1)); FAILURES+=("$2: exit status $rc, but nothing failed")
+	fi
 }
 # one RULE COMMAND...: the command is one test
 one() {
@@ -73,14 +82,14 @@ t=$SECONDS
 took "user space" $t
 
 # --- on the host
-meson_tests() { # BUILD_DIR LABEL
+meson_tests() { # BUILD_DIR LABEL [SUITE]
 	local log=$LOGS/meson-test-$2.log
-	meson test -C "$1" --print-errorlogs --suite unit > "$log" 2>&1 || true
+	meson test -C "$1" --print-errorlogs --suite "${3:-unit}" > "$log" 2>&1 || true
 	# One line a program; what is inside of each is in the log
 	sed -nE 's/^ *[0-9]+\/[0-9]+ +(.*[^ ]) +(OK|FAIL|ERROR|TIMEOUT|SKIP|EXPECTEDFAIL|UNEXPECTEDPASS) .*/\2 \1/p' "$log" |
 		sed -E "s/^OK (.*)/ok - \1 ($2)/; s/^[A-Z]+ (.*)/not ok - \1 ($2)/" | tee "$LOGS/meson-$2.tap"
 	grep -q '^not ok' "$LOGS/meson-$2.tap" && grep -vE '^ *[0-9]+/[0-9]+ .* OK' "$log" | tail -n 40 | sed 's/^/# /'
-	tally "$LOGS/meson-$2.tap" "unit tests ($2)"
+	tally "$LOGS/meson-$2.tap" "unit tests ($2)" noplan
 }
 if wanted unit; then
 	t=$SECONDS
@@ -90,15 +99,17 @@ if wanted unit; then
 		say "--- unit tests with address and undefined behaviour sanitizers"
 		BUILD=$TOP/build-asan NO_STAGE=1 MESON_ARGS='-Db_sanitize=address,undefined -Db_lundef=false' "$TOP/scripts/build.sh"
 		meson_tests "$TOP/build-asan" asan
+		one "the uapi header is that of the series" bash -c "'$TOP/tests/unit/uapi.sh' \"\$('$TOP/scripts/kernel-build.sh' source)\""
 	fi
 	took "unit tests" $t
 fi
 if wanted golden; then
 	t=$SECONDS
 	say "--- golden images, on the host"
-	"$TOP/tests/golden/run-golden.py" --dump "$TOP/build/tests/golden/media-dump" > "$LOGS/golden.tap" || true
+	rc=0
+	"$TOP/tests/golden/run-golden.py" --dump "$TOP/build/tests/golden/media-dump" > "$LOGS/golden.tap" || rc=$?
 	grep -vE '^ok ' "$LOGS/golden.tap" || true
-	tally "$LOGS/golden.tap" "golden images"
+	tally "$LOGS/golden.tap" "golden images" $rc
 	took "golden images" $t
 fi
 
@@ -125,6 +136,7 @@ vm_tests() { # KERNEL_DIR FLAVOUR
 		# full: on no kernel otherwise; full=KERNEL,...: on these
 		if grep -qE "^# vm:.* full( |\$|=([a-z,]*,)?$2(,| |\$))" "$d/test.sh" && [ $MODE != full ] && [ ${#NAMES[@]} = 0 ]; then
 			say "only in --full: $(basename "$d") ($2 kernel)"
+			LEFT+=("$(basename "$d") ($2)")
 			continue
 		fi
 		wanted_vm "$d" || continue
@@ -134,6 +146,8 @@ vm_tests() { # KERNEL_DIR FLAVOUR
 	dirs=("${first[@]}" "${dirs[@]}")
 	[ ${#dirs[@]} -gt 0 ] || return 0
 	say "--- ${#dirs[@]} tests in VMs, $2 kernel, $VMS at a time"
+	# What an earlier run left is no result
+	for d in "${dirs[@]}"; do rm -f "$TOP/out/$2/$(basename "$d").tap"; done
 	# Each has its own directory and files, and listens nowhere
 	prove --timer -j "$VMS" --exec "$TOP/scripts/vm-test.sh $1 $2" "${dirs[@]/%//test.sh}" >&2 || true
 	for d in "${dirs[@]}"; do
@@ -176,15 +190,22 @@ if wanted demo && [ -x "$TOP/scripts/demo.sh" ] && [ $MODE != quick ]; then
 	one "the demo ends with demo: ok" bash -c "'$TOP/scripts/demo.sh' | tee /dev/stderr | tail -n 1 | grep -qx 'demo: ok'"
 	took "the demo" $t
 fi
-# Its bars were not seen on the series as it is: by name, or in --full
-if [ $MODE = full ] || { [ ${#NAMES[@]} -gt 0 ] && wanted bench; }; then
+if wanted bench && [ $MODE != quick ]; then
 	t=$SECONDS
 	say "--- the A/B harness, its quick part"
-	"$TOP/scripts/bench.py" --quick --tap > "$LOGS/bench.tap" 2> "$LOGS/bench.log" || true
+	rc=0
+	"$TOP/scripts/bench.py" --quick --tap > "$LOGS/bench.tap" 2> "$LOGS/bench.log" || rc=$?
 	grep -A1 '^not ok' "$LOGS/bench.tap" | sed 's/^/# bench: /' || true
 	grep '^ok ' "$LOGS/bench.tap" || tail -n 5 "$LOGS/bench.log"
-	tally "$LOGS/bench.tap" "the A/B harness"
+	tally "$LOGS/bench.tap" "the A/B harness" $rc
 	took "the A/B harness" $t
+fi
+# Fuzzers: the corpus, and some ten thousand inputs each
+if [ $MODE = full ] || { [ ${#NAMES[@]} -gt 0 ] && wanted fuzz; }; then
+	t=$SECONDS
+	BUILD=$TOP/build-fuzz NO_STAGE=1 MESON_ARGS=-Dfuzz=true "$TOP/scripts/build.sh"
+	meson_tests "$TOP/build-fuzz" fuzz fuzz
+	took "the fuzzers" $t
 fi
 # Lint builds the touched objects several times over: by name, or in --full
 if [ $MODE = full ] || { [ ${#NAMES[@]} -gt 0 ] && wanted lint; }; then
@@ -194,6 +215,7 @@ if [ $MODE = full ] || { [ ${#NAMES[@]} -gt 0 ] && wanted lint; }; then
 fi
 
 for f in "${FAILURES[@]}"; do say "FAILED: $f"; done
+[ ${#LEFT[@]} = 0 ] || say "${#LEFT[@]} groups of tests are left to --full: $(printf '%s, ' "${LEFT[@]}" | sed 's/, $//')"
 say "all of it took $((SECONDS - T0)) s"
 skipped=
 [ $SKIPPED = 0 ] || skipped=", $SKIPPED skipped"

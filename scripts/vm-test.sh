@@ -5,6 +5,8 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=tests/vm/complaints.sh
+. "$TOP/tests/vm/complaints.sh"
 KERNEL=$1 FLAVOUR=$2 TEST=$(cd "$(dirname "$3")" && pwd)
 NAME=$(basename "$TEST")
 B=${BUILD:-$TOP/build}
@@ -32,8 +34,7 @@ for size in ${need[pmem]//,/ }; do
 	args+=(-p "$size:$W/pmem$n")
 	n=$((n + 1))
 done
-append+=" ${need[cmdline]//,/ }"
-[ -z "${append// /}" ] || args+=(-a "$append")
+args+=(-a "log_buf_len=4M $append ${need[cmdline]//,/ }")
 
 # The limit of the test itself leaves time to save the kernel log when it hangs
 cat > "$W/guest.sh" <<GUEST
@@ -78,10 +79,11 @@ else
 	echo "# exit status $rc, $n checks, plan '${plan:-none}'"
 	{ tail -n 15 "$W/stderr"; tail -n 5 "$W/tap"; } | sed 's/^/# /'
 fi
-# What the kernel complained of. The kernel prints the name of each of these checkers when it
-# starts; that is not a complaint.
+# What the kernel complained of
 [ -s "$W/dmesg" ] && log=$W/dmesg || log=$W/console.log
-dirty=$(grep -anE 'WARNING:|BUG:|cut here|KASAN:|UBSAN:|Oops|INFO: (task|rcu|possible|inconsistent|trying to register)|possible (circular|recursive)|suspicious RCU|detected stall|general protection|Kernel panic|unregister_netdevice|Bad page|bad: scheduling|sleeping function called' "$log" || true)
+dirty=$(grep -anE "$COMPLAINTS" "$log" || true)
+# What it said first may be gone where it said much
+grep -aq 'Linux version' "$log" || dirty+="the beginning of the kernel log is missing"
 total=$((total + 1))
 if [ -s "$log" ] && [ -z "$dirty" ]; then
 	echo "ok $total - the kernel log is clean"

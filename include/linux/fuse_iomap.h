@@ -2,7 +2,7 @@
 /*
  * fuse-iomap: the additions to <linux/fuse.h> that the kernel series in
  * kernel-patches/ makes, for user space and BPF programs that are built
- * against an older <linux/fuse.h>.  tests/unit/uapi checks every value here
+ * against an older <linux/fuse.h>.  tests/unit/uapi.sh checks every value here
  * against the patched header.  Only cardinal types, so that a BPF program
  * needs no vmlinux.h.
  */

@@ -18,13 +18,12 @@ step() { printf '\n== %s\n' "$*"; }
 die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 show() { printf '$ %s\n' "$*"; "$@"; }
 
-# What the kernel says when something is wrong; the same words as in scripts/vm-test.sh
-BAD='WARNING:|BUG:|KASAN|UBSAN|Oops|INFO: (task|rcu|possible|inconsistent)'
-BAD+='|possible (circular|recursive)|suspicious RCU|lockdep|general protection|Call Trace'
-GOOD='lockdep (is|debugging)|Lock dependency validator|MAX_LOCK|RCU lockdep checking is enabled'
+# shellcheck source=tests/vm/complaints.sh
+. "$TOP/tests/vm/complaints.sh"
 
 check_dmesg() {
-	if dmesg | grep -nE "$BAD" | grep -vE "$GOOD"; then
+	dmesg | grep -q 'Linux version' || die "the beginning of the kernel log is missing"
+	if dmesg | grep -nE "$COMPLAINTS"; then
 		die "the kernel log is not clean"
 	fi
 	echo "dmesg: clean ($(dmesg | wc -l) lines)"
