@@ -34,7 +34,7 @@ while IFS= read -r line; do
 	esac
 done < "$WORK/tour.log"
 [ ! -s "$WORK/tour.err" ] || sed 's/^/# /' "$WORK/tour.err"
-at_least "all of it ran" "$n" 55
+at_least "all of it ran" "$n" 83
 
 check "bpftool names the form of a slot" grep -q FAMFS_SLOT_INTERLEAVE_EXT "$WORK/slots"
 check "bpftool names its fields" grep -q chunk_shift "$WORK/slots"

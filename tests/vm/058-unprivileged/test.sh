@@ -3,8 +3,8 @@
 # vm: mem=2G cpus=2 pmem=5G,5G kernel=ci timeout=1800
 # Whoever is not entitled gets nothing of it, at each step of our programs: as a user, as
 # root of a user namespace of his, and as root without the one capability that counts. The
-# kernel's own checks (ioctls, INIT, attach) are in its selftest; here, that our programs
-# run into them cleanly and open no way around.
+# kernel's own checks of ioctls and INIT are in its selftest, those of attach in 030-slotmap;
+# here, that our programs run into them cleanly and open no way around.
 . ../lib.sh
 . ../daemon.sh
 

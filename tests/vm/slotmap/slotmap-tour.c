@@ -2,7 +2,8 @@
 /*
  * slotmap-tour DEVICE: the slot map on a real kernel. A server with a detached mount,
  * files of every form of slot, the program loaded, attached, replaced under faults,
- * pinned, adopted, killed; pins of a connection that is gone told from pins in use.
+ * pinned, adopted, killed; pins of a connection that is gone told from pins in use; where
+ * it must not be attached; upcalls for what it leaves.
  * What the files hold is compared with the device's own bytes, seen through one more
  * file that is the whole device.
  *
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <cap-ng.h>
 #include <linux/fs.h>
 
 #include "../../unit/fmap-ref.h"
@@ -185,22 +187,46 @@ static const struct fuse_lowlevel_ops ops = {
 	.flush = op_enosys,
 };
 
-static void serve(const char *device)
+/* For what the program leaves to the server: one file */
+static int op_iomap_begin(void *userdata, uint64_t nodeid, const struct fuse_iomap_begin_in *in,
+			  struct fuse_iomap_io *out)
+{
+	if (nodeid != nodeid_of(SIMPLE))
+		return -EIO;
+	*out = (struct fuse_iomap_io){
+		.length = simple_ext[0].len,
+		.addr = simple_ext[0].offset,
+		.type = FUSE_IOMAP_TYPE_MAPPED,
+		.dev = devs.id[0],
+	};
+	return 0;
+}
+
+static void serve(const char *device, uint32_t methods)
 {
 	const struct session_config config = {
 		.name = "slotmap-tour",
 		.ops = &ops,
-		.methods = FUSE_IOMAP_METHOD_BPF,
+		.methods = methods,
+		.iomap_begin = op_iomap_begin,
 	};
 	const struct session_mount mount = { .source = "tour", .subtype = "tour" };
 	struct session_msg why = { 0 };
-	int fd = open(device, O_RDWR | O_CLOEXEC);
+	int fd = open(device, O_RDWR | O_CLOEXEC), err;
 
 	if (fd < 0)
 		die(device);
-	if (session_open_fuse(&fuse_fd, &why) || session_new(&config, fuse_fd, &session, &why) ||
-	    session_start(session, &why) || session_fsmount(fuse_fd, &mount, &mnt_fd, &why) ||
-	    session_add_device(fuse_fd, fd, device, &devs.id[0], &why)) {
+	err = session_open_fuse(&fuse_fd, &why) || session_new(&config, fuse_fd, &session, &why) ||
+	      session_start(session, &why) || session_fsmount(fuse_fd, &mount, &mnt_fd, &why);
+	/* A connection that has just ended gives it back in its own time */
+	for (int i = 0; !err && i < 100; i++) {
+		err = session_add_device(fuse_fd, fd, device, &devs.id[0], &why);
+		if (err != -EBUSY || i == 99)
+			break;
+		err = 0;
+		usleep(100000);
+	}
+	if (err) {
 		fprintf(stderr, "slotmap-tour: %s\n", why.text);
 		exit(2);
 	}
@@ -363,6 +389,49 @@ static struct slotmap *full_map(void)
 			die("publish");
 	publish_outside(m);
 	return m;
+}
+
+/* What the link says of this fuse fd */
+static int try_attach(int fd, bool rawio)
+{
+	const struct slotmap_config c = { .generation = GENERATION,
+					  .alloc_unit = UNIT,
+					  .nr_slots = 1 };
+	struct slotmap *m;
+	int err;
+
+	if (slotmap_load(&c, fd, &m, msg))
+		die("load");
+	capng_get_caps_process();
+	if (!rawio) {
+		capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_SYS_RAWIO);
+		if (capng_apply(CAPNG_SELECT_CAPS))
+			die("capng_apply");
+	}
+	err = slotmap_attach(m, msg);
+	if (!rawio) {
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_SYS_RAWIO);
+		if (capng_apply(CAPNG_SELECT_CAPS))
+			die("capng_apply");
+	}
+	slotmap_free(m);
+	msg[0] = '\0';
+	return err;
+}
+
+static void tour_refused(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int unused = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || unused < 0)
+		die("open");
+	is("attach to an fd that is none", try_attach(9999, true), -EBADF);
+	is("attach to what is no connection", try_attach(null, true), -EINVAL);
+	is("attach to a connection that is not there yet", try_attach(unused, true), -ENOTCONN);
+	is("attach without CAP_SYS_RAWIO", try_attach(fuse_fd, false), -EPERM);
+	close(null);
+	close(unused);
 }
 
 static void tour_boot(struct slotmap *boot)
@@ -622,6 +691,30 @@ static void tour_stale(struct slotmap *m)
 	is("unpin nothing", slotmap_unpin(uuid, msg), 0);
 }
 
+/* New connections: the server answers where the program does not; and a program is refused. */
+static void tour_upcall(const char *device)
+{
+	uint64_t asked;
+	struct slotmap *m;
+
+	serve(device, FUSE_IOMAP_METHOD_BPF | FUSE_IOMAP_METHOD_UPCALL);
+	m = load_map(NR_SLOTS);
+	is("attach beside upcalls", slotmap_attach(m, msg), 0);
+	publish(m, WHOLE);
+	asked = counter("upcall");
+	report(file_is_where_it_should(SIMPLE), "what the program leaves, the server answers");
+	report(counter("upcall") > asked, "it was asked");
+	report(counter("fallback") > 0 && counter("bpf") > 0, "both answered");
+	is("what neither has: EIO", read_errno("uniform"), EIO);
+	slotmap_free(m);
+	stop_serving();
+
+	serve(device, FUSE_IOMAP_METHOD_UPCALL);
+	is("attach where only upcalls were chosen", try_attach(fuse_fd, true), -EOPNOTSUPP);
+	is("it reads by upcall", read_errno("simple"), 0);
+	stop_serving();
+}
+
 int main(int argc, char **argv)
 {
 	struct slotmap *boot, *m;
@@ -635,8 +728,9 @@ int main(int argc, char **argv)
 	place_strips(strips6, 6, 500 * MIB);
 	place_strips(strips16, 16, 600 * MIB);
 	place_strips(outside16, 16, 760 * MIB);
-	serve(argv[1]);
+	serve(argv[1], FUSE_IOMAP_METHOD_BPF);
 
+	tour_refused();
 	boot = load_map(1);
 	tour_boot(boot);
 	m = full_map();
@@ -651,5 +745,6 @@ int main(int argc, char **argv)
 	m = tour_other_version(m);
 	tour_kill(m);
 	tour_stale(m);
+	tour_upcall(argv[1]);
 	return failures > 0;
 }
