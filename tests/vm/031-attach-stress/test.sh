@@ -38,12 +38,14 @@ rules 40 "$STRESS" attach "${counts[@]}" $pins/"$(of $M uuid)" "$(of $M pid)" $M
 	$pins/"$(of /mnt/second uuid)" "$(of /mnt/second pid)" \
 	mmap4k:1:$M/simple store4k:2:$M/strips mmap4k:2:$M/strips mmap2m:3:$M/huge \
 	-- mmap4k:1:/mnt/second/simple mmap2m:3:/mnt/second/huge
+umount $M 2>/dev/null
+umount /mnt/second
 # What was stored went where it belongs
+mounted
 for f in simple:1 strips:2 huge:3; do
 	check "${f%:*} has what it should" "$STRESS" check "${f#*:}" "$M/${f%:*}"
 done
-umount $M 2>/dev/null
-umount /mnt/second
+check "umount" umount $M
 nothing_left "after both are unmounted"
 given_back "after all that"
 done_testing
