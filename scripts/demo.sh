@@ -40,7 +40,7 @@ GUEST
 	# What must not be taken for the result of this boot
 	rm -f "$dir/status" "$dir/dmesg"
 	(cd "$TOP" && tests/vm/boot.sh -k "$KERNEL/vmlinux.pvh" -i "$B/vminit" -w "$dir" \
-		-t "$TIMEOUT" "$@" "$(cat "$dir/guest.sh")") 2> "$dir/$phase.stderr" < /dev/null |
+		-t "$TIMEOUT" -a log_buf_len=4M "$@" "$(cat "$dir/guest.sh")") 2> "$dir/$phase.stderr" < /dev/null |
 		tee "$dir/$phase.log" || rc=$?
 	cat "$dir/$phase.stderr" >&2
 	[ $rc = 0 ] || die "the VM of phase '$phase' failed with $rc (log: $dir/$phase.log, console: $dir/console.log)"

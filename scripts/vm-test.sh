@@ -83,7 +83,7 @@ fi
 [ -s "$W/dmesg" ] && log=$W/dmesg || log=$W/console.log
 dirty=$(grep -anE "$COMPLAINTS" "$log" || true)
 # What it said first may be gone where it said much
-grep -aq 'Linux version' "$log" || dirty+="the beginning of the kernel log is missing"
+grep -aq 'Linux version' "$log" || dirty+=$'\nthe beginning of the kernel log is missing'
 total=$((total + 1))
 if [ -s "$log" ] && [ -z "$dirty" ]; then
 	echo "ok $total - the kernel log is clean"
