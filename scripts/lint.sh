@@ -9,6 +9,8 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
 cd "$TOP"
+# complain() is the last of a pipeline each time, and has to be heard
+shopt -s lastpipe
 EACH=
 [ "${1:-}" != --each-patch ] || EACH=1
 BAD=0
@@ -17,7 +19,14 @@ BAD=0
 SRC=$("$TOP/scripts/kernel-source.sh")
 OBJ=$CACHE/obj-ci
 P=$TOP/kernel-patches
-TOUCHED=(fs/fuse/ fs/dax.o drivers/dax/)
+# What the series changes, as objects: two directories as a whole, since it changes headers of
+# theirs, and each other file. Those that our kernels are built without are for --each-patch.
+TOUCHED=(fs/fuse/ drivers/dax/)
+UNBUILT=()
+mapfile -t SOURCES < <(sed -n 's|^+++ b/\(.*\.c\)$|\1|p' "$P"/[0-9]*.patch | sort -u | grep -vE '^(fs/fuse|drivers/dax|tools)/')
+for f in "${SOURCES[@]}"; do
+	if [ -f "$OBJ/${f%.c}.o" ]; then TOUCHED+=("${f%.c}.o"); else UNBUILT+=("${f%.c}.o"); fi
+done
 
 # complain WHAT: the text on stdin, if any, is a finding
 complain() {
@@ -53,33 +62,52 @@ grep -v '^#' "$P/series" | while read -r f; do
 	[ -f "$P/$f" ] || echo "series names $f, which is not there"
 done | complain "the series is complete"
 
-# Sparse: no line that the unpatched tree does not give. Debian 12's needs the define.
+# findings SOURCE LOG: what compiler, sparse and kernel-doc say in LOG, without line numbers
+findings() {
+	grep -E '([Ww]arning|error):' "$2" |
+		sed -E "s#(^|[ :])($(realpath "$1")|$1|[./]+)/#\1#g; s/:[0-9]+(:[0-9]+)?:? /: /" | sort -u || true
+}
+# make_touched SOURCE OBJECT_DIR VAR=VALUE...: the findings; that make fails is one
+make_touched() {
+	local src=$1 obj=$2 rc=0 log
+	shift 2
+	log=$LOGS/lint-$(basename "$obj")-${1//=/}.log
+	make -s -k -C "$src" O="$obj" ARCH=x86_64 -j"$JOBS" "$@" "${TOUCHED[@]}" > "$log" 2>&1 || rc=$?
+	{
+		[ $rc = 0 ] || echo "make $* failed with $rc (log: $log): $(grep -E 'Error|Stop' "$log" | head -n 1)"
+		findings "$src" "$log"
+	} | sort -u
+}
+# What counts is what the unpatched tree does not say, by the same programs
+REF=$CACHE/lint-$(kernel_version "$SRC")-$({ echo "${TOUCHED[@]}"; gcc --version; sparse --version; cat "$OBJ/.config"; } | sha256sum | cut -c1-16).txt
+reference() {
+	local t=$CACHE/lint-obj
+	[ ! -f "$REF" ] || return 0
+	rm -rf "$t"
+	mkdir "$t"
+	cp "$OBJ/.config" "$t/"
+	make -s -C "$SRC" O="$t" ARCH=x86_64 -j"$JOBS" olddefconfig prepare > "$LOGS/lint-prepare.log" 2>&1 ||
+		{ tail -n 5 "$LOGS/lint-prepare.log"; return 0; }
+	{ sparse_of "$SRC" "$t"; make_touched "$SRC" "$t" W=1; } | sort -u > "$REF.tmp"
+	rm -rf "$t"
+	# Of half of it there is nothing to be compared with
+	grep '^make .* failed' "$REF.tmp" || mv "$REF.tmp" "$REF"
+}
+# new: of the findings on stdin those that are not in the reference
+new() {
+	if [ -f "$REF" ]; then comm -13 "$REF" -; else echo "no reference"; cat; fi
+}
+# Debian 12's sparse needs the define
 sparse_of() { # SOURCE OBJECT_DIR
-	make -s -C "$1" O="$2" ARCH=x86_64 -j"$JOBS" C=2 CF=-D__typeof_unqual__=__typeof__ "${TOUCHED[@]}" 2>&1 |
-		grep -E '(warning|error):' | sed -E "s|^$1/||; s|^[./]*||; s/:[0-9]+:[0-9]+:/:/" | sort -u || true
+	make_touched "$1" "$2" C=2 CF=-D__typeof_unqual__=__typeof__
 }
-sparse() {
-	local ref
-	ref=$CACHE/sparse-$(kernel_version "$SRC").txt
-	if [ ! -f "$ref" ]; then
-		local t=$CACHE/sparse-obj
-		rm -rf "$t"
-		mkdir "$t"
-		cp "$OBJ/.config" "$t/"
-		make -s -C "$SRC" O="$t" ARCH=x86_64 -j"$JOBS" olddefconfig prepare > "$LOGS/sparse-prepare.log" 2>&1 ||
-			{ tail -n 5 "$LOGS/sparse-prepare.log"; return; }
-		sparse_of "$SRC" "$t" > "$ref.tmp"
-		mv "$ref.tmp" "$ref"
-		rm -rf "$t"
-	fi
-	sparse_of "$KSRC" "$OBJ" | comm -13 "$ref" -
-}
-locked sparse | complain "sparse on what the series touches"
-
 w1() { # OBJECT_DIR
-	touch "$KSRC"/fs/fuse/*.c "$KSRC/fs/dax.c" "$KSRC"/drivers/dax/*.c
-	make -s -C "$KSRC" O="$1" ARCH=x86_64 -j"$JOBS" W=1 "${TOUCHED[@]}" 2>&1 | grep -E 'warning:|error:' || true
+	touch -c "$KSRC"/fs/fuse/*.c "$KSRC"/drivers/dax/*.c "${SOURCES[@]/#/$KSRC/}"
+	make_touched "$KSRC" "$1" W=1 | new
 }
+say "lint: ${TOUCHED[*]}; not built here: ${UNBUILT[*]:-none}"
+locked reference | complain "the unpatched tree, to compare with"
+{ locked sparse_of "$KSRC" "$OBJ" | new; } | complain "sparse on what the series touches"
 locked w1 "$OBJ" | complain "W=1, options on"
 locked w1 "$CACHE/obj-off" | complain "W=1, options off"
 # With the options off, the objects have the symbols of the unpatched tree
@@ -135,7 +163,7 @@ each_patch() {
 		mkdir "$CACHE/each-$o"
 		cp "$OBJ/.config" "$CACHE/each-$o/"
 		[ $o = on ] || sed -i '/FUSE_IOMAP/d; $a # CONFIG_FUSE_IOMAP is not set' "$CACHE/each-$o/.config"
-		# One patch is for erofs, which our kernels are built without
+		# For what is in UNBUILT
 		printf 'CONFIG_MISC_FILESYSTEMS=y\nCONFIG_EROFS_FS=y\n' >> "$CACHE/each-$o/.config"
 	done
 	while read -r f; do
@@ -147,9 +175,9 @@ each_patch() {
 				make -s -C "$t" O="$CACHE/each-$o" ARCH=x86_64 olddefconfig > /dev/null 2>&1
 				cp "$t/fs/fuse/Kconfig" "$CACHE/each-$o/Kconfig.seen"
 			fi
-			make -s -k -C "$t" O="$CACHE/each-$o" ARCH=x86_64 -j"$JOBS" W=1 "${TOUCHED[@]}" fs/erofs/data.o \
+			make -s -k -C "$t" O="$CACHE/each-$o" ARCH=x86_64 -j"$JOBS" W=1 "${TOUCHED[@]}" "${UNBUILT[@]}" \
 				> "$CACHE/each-$o/log" 2>&1 || echo "$f [$o]: make failed: $(tail -n 1 "$CACHE/each-$o/log")"
-			grep -E 'warning:|error:' "$CACHE/each-$o/log" | sed "s|^|$f [$o]: |" || true
+			findings "$t" "$CACHE/each-$o/log" | new | sed "s|^|$f [$o]: |"
 		done
 	done < <(grep -v '^#' "$P/series")
 	rm -rf "$t" "$CACHE/each-on" "$CACHE/each-off"

@@ -89,7 +89,7 @@ else
     CMDL+=" console=ttyS0 loglevel=${VM_LOGLEVEL:-4}"
     mkfifo "$W/stdin"; exec 3<>"$W/stdin"     # never EOF: EOF would close the port
     ARGS+=(-serial "file:$W/console.log" -monitor none -chardev "stdio,id=out,signal=off"
-           -device virtio-serial-pci,ioeventfd=off -device "virtserialport,chardev=out,name=out,nr=1"
+           -device "virtio-serial-pci,ioeventfd=off" -device "virtserialport,chardev=out,name=out,nr=1"
            -chardev "file,id=st,path=$W/status" -device "virtserialport,chardev=st,name=status,nr=2")
 fi
 t0=$(date +%s.%N)
