@@ -6,7 +6,8 @@
 
 An image is a directory of DIR with an expect.json. Taken are the whole images
 that should mount: those with data and without a "strict" verdict, except the
-ones that README.md there says are to be refused. OUT/N gets
+ones that README.md there says are to be refused. Any other is named, with the
+reason. OUT/N gets
     golden              lines "NAME NUMBER_OF_DEVICES"
     golden.d/NAME.list  lines "SHA256 SIZE PATH" of the files it must have
     golden.d/NAME.I.tar.zst     the image of device I
@@ -26,6 +27,14 @@ REFUSED = {"v47-simple": "superblock version 47", "deleted": "a DELETE entry"}
 # Entries that are left out, with the rest mounted; again from README.md.
 SKIPPED = {"quirk-alloc-past-end": {1}, "quirk-longpath": {3}}
 
+# What a "strict" verdict is of: a change of another image, superblock and log only.
+# `./run test golden` has them all.
+STRICT = {
+    "reject": "to be refused",
+    "skip-entry": "without an entry, and without data to compare",
+    "accept": "to be mounted, but without data to compare",
+}
+
 # A backing file is that much larger than the image it has to hold.
 SLACK = 16 << 20
 GIB = 1 << 30
@@ -34,6 +43,7 @@ VM_BYTES = 96 * GIB
 
 
 def images(top):
+    left_out = {}
     for name in sorted(os.listdir(top)):
         path = os.path.join(top, name, "expect.json")
         if not os.path.isfile(path):
@@ -41,11 +51,15 @@ def images(top):
         with open(path, encoding="utf-8") as f:
             expect = json.load(f)
         if "strict" in expect:
+            left_out.setdefault(expect["strict"], []).append(name)
             continue
         if name in REFUSED:
             print("demo: %s is to be refused (%s): not for the demo" % (name, REFUSED[name]))
             continue
         yield name, path, expect
+    for verdict, names in sorted(left_out.items()):
+        print("demo: not for the demo, %s (%d): %s" % (
+            STRICT.get(verdict, "verdict '%s'" % verdict), len(names), ", ".join(names)))
 
 
 def files(name, expect):
