@@ -47,6 +47,8 @@ $out"
 }
 is() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', wanted '$3'"; fi; }
 at_least() { if [ "$2" -ge "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', wanted at least '$3'"; fi; }
+# ended NAME STATUS: a program that prints a line a check came to its end: 0, or 1 when one failed
+ended() { if [ "$2" -le 1 ]; then ok "$1 came to its end"; else not_ok "$1 came to its end" "exit status $2"; fi; }
 bail() { echo "Bail out! $*"; exit 1; }
 done_testing() { echo "1..$TAP_N"; exit $((TAP_FAILED > 0)); }
 

@@ -20,7 +20,7 @@ rules() {
 		esac
 	done < "$WORK/rules"
 	sed 's/^/# /' "$WORK/rules.err"
-	[ $rc = 0 ] || echo "# exit status $rc: $*"
+	ended "${1##*/}" $rc
 	at_least "all of it ran" "$n" "$min"
 }
 

@@ -25,7 +25,7 @@ id=\$("$BPFTOOL" prog show | sed -n 's/^\([0-9]*\): struct_ops  *name famfs_ioma
 "$BPFTOOL" prog dump jited id \$id > "$WORK/jited" 2>&1
 SHOW
 BPFTOOL_SHOW="sh /run/show.sh" "$BUILD/tests/vm/slotmap/slotmap-tour" "$FSDEV" > "$WORK/tour.log" 2> "$WORK/tour.err"
-echo "# slotmap-tour: exit status $?"
+ended "the tour" $?
 n=0
 while IFS= read -r line; do
 	case $line in

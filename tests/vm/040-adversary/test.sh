@@ -11,7 +11,7 @@ results() {
 	local name=$1 min=$2 line n=0
 	shift 2
 	"$@" > "$WORK/$name.log" 2> "$WORK/$name.err"
-	echo "# $name: exit status $?"
+	ended "$name" $?
 	while IFS= read -r line; do
 		case $line in
 		"ok - "*) ok "$name: ${line#ok - }"; n=$((n + 1));;
