@@ -14,7 +14,7 @@ make_fs() {
 # mounted OPTIONS...: mount DEV on M, or bail out
 mounted() {
 	local out
-	out=$(mount -t famfs "$@" "$DEV" $M 2>&1) || bail "mount: $out"
+	out=$(mount -t famfs "$@" "$DEV" $M 2>&1) || bail "mount: exit status $?: $out"
 }
 # status KEY: of the mounted file system
 status() { famfs status $M | sed -n 's/^ *"'"$1"'":"\?\([^",]*\)"\?,\?$/\1/p'; }
