@@ -21,7 +21,7 @@ for fs in ext4 xfs; do
 	xfs) mkfs.xfs -q -f -d su=2m,sw=1 "$PMEM";;
 	esac || bail "no $fs"
 	check "$fs: mount" mount -t "$fs" -o dax=always "$PMEM" "$M"
-	more=(limits)
+	more=(limits flush)
 	[ $fs = ext4 ] || more+=(reflink)
 	# What failed stays marked as failed, so at the end
 	for case in "${cases[@]}" "${more[@]}" poison; do
