@@ -25,7 +25,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "tests/perf"))
 sys.dont_write_bytecode = True
-from harness import bars, plan, results, vm  # noqa: E402 pylint: disable=wrong-import-position
+from harness import bars, patches, plan, results, vm  # noqa: E402 pylint: disable=wrong-import-position
 
 BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
 OUT = TOP / "out/bench"
@@ -57,6 +57,8 @@ def parse():
     p.add_argument("--readme", action="store_true", help="then put the tables into README.md and docs/performance.md")
     p.add_argument("--tap", action="store_true", help="say the outcome as tests")
     p.add_argument("--once", action="store_true", help="one run of each VM: half the time, nothing is compared")
+    p.add_argument("--each-patch", action="store_true",
+                   help="ext4-DAX and XFS-DAX on a kernel for each patch before FUSE: out/bench/each-patch.json")
     p.add_argument("--from", dest="source", metavar="FILE", help="no run: report and --readme from results.json")
     args = p.parse_intermixed_args()
     args.variants = [v for v in args.variant.split(",") if v]
@@ -68,6 +70,8 @@ def parse():
             die(f"no variant '{v}': ./run bench --list", 2)
     if args.quick and args.loads:
         die("--quick has its own loads", 2)
+    if args.each_patch and (args.quick or args.loads or args.variants or args.tap or args.once or args.source):
+        die("--each-patch goes with --readme only", 2)
     return args
 
 
@@ -409,6 +413,67 @@ def show_tap(everything, differ, valid, lacks):
     print(f"1..{count}")
 
 
+def one_patch(study, kernel, number, initramfs):
+    """Outcome of the machine of patches.py on one kernel; None if the study was stopped."""
+    machine = vm.Machine(TOP, BUILD, {"base": kernel}, initramfs, OUT / f"patch{number}")
+    with study.lock:
+        if study.stopped:
+            return None
+        study.machines.append(machine)
+    return machine.run(patches.machine(), lambda *_: None)
+
+
+def each_patch(readme):
+    """A kernel for each; the next is built while one is measured. Exit status."""
+    study = Study({}, 1)
+    signal.signal(signal.SIGINT, lambda *_: study.stop())
+    signal.signal(signal.SIGTERM, lambda *_: study.stop())
+    run_or_die([TOP / "scripts/deps.sh"])
+    run_or_die([TOP / "scripts/build.sh"])
+    found = [("", "")] + patches.series(TOP / "kernel-patches")
+    initramfs = study.initramfs((), {})
+    t0, futures, kernels = time.monotonic(), [], []
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for n in range(len(found)):
+            # Kernels are kept for a while only: one that nobody has run yet must not go
+            if n >= 2:
+                concurrent.futures.wait(futures[n - 2:n - 1])
+            if study.stopped:
+                break
+            left = (time.monotonic() - t0) / n * (len(found) - n) / 60 if n else 1.5 * len(found)
+            say(f"bench: kernel with the first {n} of {len(found) - 1} patches; about {left:.0f} min left")
+            kernels.append(pathlib.Path(output_or_die([TOP / "scripts/kernel-build.sh", f"base+{n}" if n else "base"])))
+            futures.append(pool.submit(one_patch, study, kernels[-1], n, initramfs))
+    initramfs.unlink(missing_ok=True)
+    steps, missing = [], []
+    for (patch, subject), future in zip(found, futures):
+        outcome = None if future.exception() else future.result()
+        if not outcome or outcome.missing or outcome.died:
+            missing.append(f"{patch or 'no patch'}: " + (
+                str(future.exception()) if future.exception() else
+                "; ".join([*outcome.missing, outcome.died]) if outcome else "the run was stopped"))
+        if outcome:
+            steps.append({"patch": patch, "subject": subject, "kernel": outcome.kernel, "rows": outcome.rows})
+    if len(futures) < len(found):
+        missing.append("the run was stopped")
+    meta = describe({"bench": kernels[0]}, 1) if kernels else {}
+    meta.update(missing=missing, seconds=round(time.monotonic() - t0, 1))
+    path = OUT / "each-patch.json"
+    path.write_text(json.dumps({"meta": meta, "steps": steps}, indent=1) + "\n", encoding="utf-8")
+    for m in missing:
+        say(f"bench: missing: {m}")
+    if not steps or not steps[0]["rows"]:
+        return 1
+    text = list(patches.lines(steps))
+    print("\n".join(text))
+    if readme:
+        from harness import report as maker  # pylint: disable=import-outside-toplevel
+        maker.fill(TOP / "docs/performance.md", [*text, "", f"Commit {meta['commit'][:12]}, {meta['compiler']}."],
+                   "patches", "--each-patch --readme")
+    say(f"bench: {len(steps)} kernels in {meta['seconds']:.0f} s: {path}")
+    return 1 if missing else 0
+
+
 def check_room():
     if os.geteuid() != 0:
         die("not root: packages, kernels and BPF programs of the native rows need it")
@@ -461,6 +526,8 @@ def main():
         OUT.mkdir(parents=True, exist_ok=True)
         return 0 if report(everything, args.readme) else 1
     lock = check_room()
+    if args.each_patch:
+        return each_patch(args.readme)
     t0 = time.monotonic()
     vms = plan.select(plan.quick() if args.quick else plan.full(), args.loads, args.variants)
     kernels = prepare({v.flavour for v in vms})

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kernel-build.sh ci|debug|off|bench|base [--objects]: print the directory of the built kernel
+# kernel-build.sh ci|debug|off|bench|base[+N] [--objects]: print the directory of the built kernel
 # (vmlinux.pvh); --objects: even if there is one, also bring source and objects up to date.
 # kernel-build.sh source: only apply the patches, and print the directory of the source.
 #
@@ -10,15 +10,21 @@
 # patches, config fragments and compiler.
 #
 # bench: kernel-patches/bench/ on top, for measurements. base: no patches at all, the same config
-# otherwise, to measure against. The source of each is a tree of its own, of hard links to the
-# first but for what differs, and is built in the place of the first (in a mount namespace): the
-# commands that made an object name the source, and so all but a few objects of the ci kernel
-# are good for it.
+# otherwise, to measure against; base+N: the first N patches. The source of bench and base is a
+# tree of its own, of hard links to the first but for what differs, and is built in the place of
+# the first (in a mount namespace): the commands that made an object name the source, and so all
+# but a few objects of the ci kernel are good for it.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
-FLAVOUR=${1:?usage: kernel-build.sh ci|debug|off|bench|base|source [--objects]}
+WANTED=${1:?usage: kernel-build.sh ci|debug|off|bench|base[+N]|source [--objects]}
 OBJECTS=${2:-}
+FLAVOUR=$WANTED
+FIRST=0
+if [[ $WANTED =~ ^base\+([0-9]+)$ ]]; then
+	FLAVOUR=base
+	FIRST=${BASH_REMATCH[1]}
+fi
 P=$TOP/kernel-patches
 C=$P/config
 case $FLAVOUR in
@@ -28,11 +34,11 @@ off)	frags=("$C/vm.config" "$C/off.config") objects=2200;;
 bench)	frags=("$C/vm.config" "$C/fuse-iomap.config" "$C/bench.config") objects=2200;;
 base)	frags=("$C/vm.config") objects=2200;;
 source)	frags=() objects=0;;
-*)	die "unknown kernel '$FLAVOUR': ci, debug, off, bench or base";;
+*)	die "unknown kernel '$FLAVOUR': ci, debug, off, bench, base or base+N";;
 esac
 
-patches=()
-[ "$FLAVOUR" = base ] || mapfile -t patches < <(grep -v '^#' "$P/series" 2>/dev/null | sed "s|^|$P/|")
+mapfile -t patches < <(grep -v '^#' "$P/series" 2>/dev/null | sed "s|^|$P/|")
+[ "$FLAVOUR" != base ] || patches=("${patches[@]:0:FIRST}")
 # Headers that the kernel and its users both have to have: FILE PLACE
 extra=()
 if [ "$FLAVOUR" = bench ]; then
@@ -42,10 +48,18 @@ if [ "$FLAVOUR" = bench ]; then
 fi
 SRC=$("$TOP/scripts/kernel-source.sh")
 VERSION=$(kernel_version "$SRC")
-# What a patch carries besides its diff (dates, hashes) does not count
-patch_sum() { [ ${#patches[@]} = 0 ] || { sed -e '/^From /d' -e '/^Date: /d' -e '/^index /d' "${patches[@]}"; cat /dev/null "${extra[@]%% *}"; } | sha256sum | cut -c1-16; }
+# What a patch carries besides its diff (message, dates, hashes) does not count
+patch_sum() {
+	[ ${#patches[@]} = 0 ] || {
+		awk 'FNR == 1 { on = 0 } /^diff --git / { on = 1 } on && !/^index /' "${patches[@]}"
+		cat /dev/null "${extra[@]%% *}"
+	} | sha256sum | cut -c1-16
+}
 PSUM=$(patch_sum)
-KEY=$VERSION-$FLAVOUR-$({ echo "$PSUM"; cat /dev/null "${frags[@]}"; gcc --version | head -n 1; } | sha256sum | cut -c1-16)
+# Those of base+N are passed by quickly, and are not to push base itself out of the cache
+KIND=$FLAVOUR
+[ "$WANTED" = "$FLAVOUR" ] || KIND=step
+KEY=$VERSION-$KIND-$({ echo "$PSUM"; cat /dev/null "${frags[@]}"; gcc --version | head -n 1; } | sha256sum | cut -c1-16)
 OUT=$CACHE/kernels/$KEY
 OBJ=$CACHE/obj-$FLAVOUR
 
@@ -159,7 +173,7 @@ build() {
 	objcopy --strip-debug "$OBJ/vmlinux" "$OUT/vmlinux.tmp"
 	mv "$OUT/vmlinux.tmp" "$OUT/vmlinux.pvh"
 	# Of each flavour the last three are kept
-	find "$CACHE/kernels" -maxdepth 1 -name "*-$FLAVOUR-*" -printf '%T@ %p\n' | sort -rn |
+	find "$CACHE/kernels" -maxdepth 1 -name "*-$KIND-*" -printf '%T@ %p\n' | sort -rn |
 		tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
 }
 
@@ -184,7 +198,7 @@ build_second() {
 	[ "$(id -u)" = 0 ] || run=(unshare --map-root-user --mount)
 	# shellcheck disable=SC2016 # expands inside
 	"${run[@]}" sh -c 'mount --make-rprivate / && mount --bind "$1" "$2" && shift 2 && exec "$@"' sh \
-		"$CACHE/linux-$FLAVOUR" "$(realpath "$KSRC")" env SECOND_TREE=1 "$0" "$FLAVOUR" "$OBJECTS"
+		"$CACHE/linux-$FLAVOUR" "$(realpath "$KSRC")" env SECOND_TREE=1 "$0" "$WANTED" "$OBJECTS"
 }
 
 # In the namespace, under the lock of whoever made it

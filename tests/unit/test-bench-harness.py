@@ -21,7 +21,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(TOP / "tests/perf"), str(TOP / "scripts")]
 import bench  # noqa: E402 pylint: disable=wrong-import-position
-from harness import bars, doctables, plan, report, results, vm  # noqa: E402 pylint: disable=wrong-import-position
+from harness import bars, doctables, patches, plan, report, results, vm  # noqa: E402 pylint: disable=wrong-import-position
 
 SCHEMA = TOP / "tests/perf/results.schema.json"
 MIB = 1 << 20
@@ -343,9 +343,26 @@ def wrong_results():
             check(p.returncode == 1 and p.stderr.startswith("bench: ") and p.stderr.count("\n") == 1, (text, p.stderr))
 
 
+def patch_by_patch():
+    """the table of patches has what changed, what did not, and what became dearer"""
+    found = patches.series(TOP / "kernel-patches")
+    check(found and all(n.endswith(".patch") and not s.startswith("fuse") for n, s in found), found)
+    same = plan_rows([patches.machine()])
+    check(all(None not in patches.figures(same, v) for v in patches.VARIANTS), patches.figures(same, "xfs-dax-base"))
+    dearer = [{**r, "value": 1100} if r["variant"].startswith("ext4") and r["load"] == "fault-2m" and
+              r["params"]["pass"] == "cold" else r for r in same]
+    names = ["", "0001-a.patch", "0002-b.patch", "0003-c.patch"]
+    text = "\n".join(patches.lines([{"patch": n, "subject": "", "rows": rows}
+                                    for n, rows in zip(names, (same, same, dearer, same))]))
+    check("| 0001 |" not in text and "No figure differs by 0001." in text, text)
+    check("| 0002 | ext4 |" in text and "| 0002 | XFS" not in text and "**1,100**" in text, text)
+    check("dearer: ext4, 2 MiB, cold: 1,000 to 1,100 by 0002." in text, text)
+    check("|  | XFS |" in text.splitlines()[-4] and "| 0003 | ext4 |" in text, text)
+
+
 TESTS = (bars_of_a_full_run, bars_of_parts, bars_of_selections, worst_of_all, runs_that_differ, plots, plot_that_fails,
          documents, plan_and_lacks, lines_of_a_guest, stopped_before_it_began, native_program_is_stopped, exit_status,
-         wrong_results)
+         wrong_results, patch_by_patch)
 
 
 def main():

@@ -266,9 +266,6 @@ def write_html(everything, path):
 
 # ---- README.md and docs/performance.md ----
 
-BEGIN, END = "<!-- bench:begin", "<!-- bench:end -->"
-
-
 def cost_lines(rows, short):
     """short: variants by their file of 6 strips only, where they have one."""
     yield "| variant | file | " + " | ".join(c[0] for c in tables.COLUMNS) + " |"
@@ -392,14 +389,15 @@ def docs_plots(rows):
             yield title, f"performance-{'-'.join(words)}.svg", script
 
 
-def fill(path, lines):
-    """Between the markers; SystemExit if there are none."""
+def fill(path, lines, name="bench", words="--readme"):
+    """Between the markers of this name; SystemExit if there are none. words: what made the lines."""
+    first, last = f"<!-- {name}:begin", f"<!-- {name}:end -->"
     text = path.read_text(encoding="utf-8")
-    begin, end = text.find(BEGIN), text.find(END)
+    begin, end = text.find(first), text.find(last)
     if begin < 0 or end < begin:
-        raise SystemExit(f"bench: {path.name} has no '{BEGIN} -->' and '{END}'")
-    body = "\n".join([f"{BEGIN}: made by ./run bench --readme -->", *lines, END])
-    path.write_text(text[:begin] + body + text[end + len(END):], encoding="utf-8")
+        raise SystemExit(f"bench: {path.name} has no '{first} -->' and '{last}'")
+    body = "\n".join([f"{first}: made by ./run bench {words} -->", *lines, last])
+    path.write_text(text[:begin] + body + text[end + len(last):], encoding="utf-8")
 
 
 def write_docs(everything, top):
