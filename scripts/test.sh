@@ -113,9 +113,40 @@ if wanted golden; then
 fi
 
 # --- in VMs
-# How many at a time: most of the time one of the two CPUs of a VM idles. Where memory is
-# short, fewer: the largest of the debug kernel take 4 GiB.
-VMS=${VMS:-$(awk -v cpus="$(nproc)" '/^MemTotal:/ { n = int($2 / 5e6); print cpus < 2 || n < 1 ? 1 : n < 3 ? n : 3 }' /proc/meminfo)}
+# How many at a time: most of the time one of the two CPUs of a VM idles, so twice as many CPUs as
+# there are; but not more, since one that waits for the other, which does not run, waits in a loop.
+# Where memory is short, fewer: the largest of the debug kernel take 4 GiB.
+VCPUS=$((2 * $(nproc)))
+VMS=${VMS:-$(awk -v most=$((VCPUS * 3 / 4)) '/^MemTotal:/ { n = int($2 / 5e6); print n < 1 ? 1 : n < most ? n : most }' /proc/meminfo)}
+# run_vms KERNEL_DIR FLAVOUR TEST_DIR...: each in a VM, in this order but where one does not fit
+run_vms() {
+	local kernel=$1 flavour=$2 free=$VCPUS running=0 queue d i w pid
+	local -A weight=()
+	shift 2
+	queue=("$@")
+	while [ ${#queue[@]} -gt 0 ] || [ $running -gt 0 ]; do
+		pid=
+		for i in "${!queue[@]}"; do
+			d=${queue[i]}
+			w=$(sed -nE 's/^# vm:.* cpus=([0-9]+).*/\1/p' "$d/test.sh")
+			[ $running = 0 ] || { [ $running -lt "$VMS" ] && [ "${w:-1}" -le $free ]; } || continue
+			# Each has its own directory and files, and listens nowhere
+			prove --timer --exec "$TOP/scripts/vm-test.sh $kernel $flavour" "$d/test.sh" \
+				> >(grep -vE '^(\[[0-9:]+\]$|Files=|All tests|Result:|Test Summary|-----|  Failed test|  Non-zero|$)' >&2) 2>&1 &
+			pid=$!
+			weight[$pid]=${w:-1}
+			free=$((free - ${w:-1}))
+			running=$((running + 1))
+			unset "queue[i]"
+			break
+		done
+		[ -z "$pid" ] || continue
+		wait -n -p pid "${!weight[@]}" || true
+		free=$((free + weight[$pid]))
+		running=$((running - 1))
+		unset "weight[$pid]"
+	done
+}
 vm_tests() { # KERNEL_DIR FLAVOUR
 	local d dirs=() first=()
 	for d in "$TOP"/tests/vm/[0-9]*/; do
@@ -144,11 +175,10 @@ vm_tests() { # KERNEL_DIR FLAVOUR
 	done
 	dirs=("${first[@]}" "${dirs[@]}")
 	[ ${#dirs[@]} -gt 0 ] || return 0
-	say "--- ${#dirs[@]} tests in VMs, $2 kernel, $VMS at a time"
+	say "--- ${#dirs[@]} tests in VMs, $2 kernel, up to $VMS at a time"
 	# What an earlier run left is no result
 	for d in "${dirs[@]}"; do rm -f "$TOP/out/$2/$(basename "$d").tap"; done
-	# Each has its own directory and files, and listens nowhere
-	prove --timer -j "$VMS" --exec "$TOP/scripts/vm-test.sh $1 $2" "${dirs[@]/%//test.sh}" >&2 || true
+	run_vms "$1" "$2" "${dirs[@]}"
 	for d in "${dirs[@]}"; do
 		# vm-test.sh leaves everything it printed there
 		[ -f "$TOP/out/$2/$(basename "$d").tap" ] || : > "$TOP/out/$2/$(basename "$d").tap"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=1G,1G kernel=ci,debug timeout=600
+# vm: mem=2G cpus=1 pmem=1G,1G kernel=ci,debug timeout=600
 # A BPF program that returns each kind of wrong mapping, on an fsdev device and on a
 # partition: the access fails, the right counter goes up by one, a victim with 4 KiB and
 # 2 MiB pages of the same device notices nothing. And programs that must not load.

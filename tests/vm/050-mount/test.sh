@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci timeout=900
+# vm: mem=2G cpus=1 pmem=5G,5G kernel=ci timeout=900
 # mount(8) with type famfs: by both names, on both kinds of devices; options become
 # attributes of the mount; remount; what is refused while it is mounted.
 . ../lib.sh

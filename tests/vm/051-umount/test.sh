@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G kernel=ci timeout=900 first
+# vm: mem=2G cpus=1 pmem=5G kernel=ci timeout=900 first
 # Every way in which a mount ends; after each nothing is left and the device is free.
 . ../lib.sh
 . ../daemon.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G kernel=ci timeout=900
+# vm: mem=2G cpus=1 pmem=5G kernel=ci timeout=900
 # What costs a request once it was done before: nothing but opendir and missing names.
 . ../lib.sh
 . ../daemon.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci timeout=1800 full
+# vm: mem=2G cpus=1 pmem=5G,5G kernel=ci timeout=1800 full
 # Bad input: exit status, the sentence that says what and what to do, nothing left.
 . ../lib.sh
 . ../daemon.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G kernel=ci,debug timeout=900 full=debug
+# vm: mem=2G cpus=1 pmem=5G kernel=ci,debug timeout=900 full=debug
 # Another host makes a new file system on the memory under our mount: host.sh writes into
 # the backing file. Everything of the old one answers EIO and SIGBUS until it is unmounted;
 # nobody reads or writes the new one's files through it.

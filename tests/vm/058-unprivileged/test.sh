@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci timeout=1800
+# vm: mem=2G cpus=1 pmem=5G,5G kernel=ci timeout=1800
 # Whoever is not entitled gets nothing of it, at each step of our programs: as a user, as
 # root of a user namespace of his, and as root without the one capability that counts. The
 # kernel's own checks of ioctls and INIT are in its selftest, those of attach in 030-slotmap;

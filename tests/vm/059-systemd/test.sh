@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci timeout=1800 full
+# vm: mem=2G cpus=1 pmem=5G,5G kernel=ci timeout=1800 full
 # systemd in place of the holder: a real one, pid 1 of a pid namespace, with no unit but
 # ours. It keeps the fds, restarts the worker, stops it.
 . ../lib.sh

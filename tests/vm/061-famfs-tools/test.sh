@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=17G,17G kernel=ci timeout=400
+# vm: mem=2G cpus=1 pmem=17G,17G kernel=ci timeout=400
 # famfs mkdir, creat, verify, flush, chkread, fsck and status on a mounted file system:
 # the rows of the command line contract that apply, as upstream's smoke scripts check them.
 . ../lib.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=3G cpus=2 pmem=4112M,16400M,4112M,6160M,32784M kernel=ci timeout=2400 full
+# vm: mem=3G cpus=1 pmem=4112M,16400M,4112M,6160M,32784M kernel=ci timeout=2400 full
 # Every golden image that can be a DAX device, on the path of a user: mount(8), the daemon,
 # the BPF program. Good ones have exactly the tree that their expect.json says, and bytes by
 # mmap and read(2); bad ones are refused, or lose exactly one entry, with a message that

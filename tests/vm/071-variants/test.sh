@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=512M,512M kernel=bench timeout=300
+# vm: mem=2G cpus=1 pmem=512M,512M kernel=bench timeout=300
 # Every variant of the A/B harness on one mount: the same bytes at every position, by pread,
 # by 4 KiB and by 2 MiB faults, each answered by the variant that is attached.
 . ../lib.sh
