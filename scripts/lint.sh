@@ -111,16 +111,18 @@ locked reference | complain "the unpatched tree, to compare with"
 locked w1 "$OBJ" | complain "W=1, options on"
 locked w1 "$CACHE/obj-off" | complain "W=1, options off"
 # With the options off, the objects have the symbols of the unpatched tree
+# but for numbers that follow from line numbers. Objects of the archive: others may lie about, since
+# the directory began as that of the ci kernel.
 symbols() { # OBJECT_DIR
 	local o
 	cd "$1/fs/fuse"
-	for o in *.o; do
-		nm "$o" | sed -E "s/^.{17}//; s/\.[0-9]+$//; s|^|$o |" | sort
+	ar t built-in.a | sed 's|.*/||' | sort | while read -r o; do
+		nm "$o" | sed -E "s/^.{17}//; s/\.[0-9]+$//; s/\.LC[0-9]+$/.LC/; s/(__initcall__kmod_[a-z]*)__[0-9]+_[0-9]+/\1/; s|(__BTF_ID__.*)__[0-9]+$|\1|; s|^|$o |" | sort -u
 	done
 }
 off_symbols() {
 	local ref
-	ref=$CACHE/off-$(kernel_version "$SRC").nm
+	ref=$CACHE/fuse-symbols-$(kernel_version "$SRC")-$(sha256sum < "$CACHE/obj-off/.config" | cut -c1-16).nm
 	if [ ! -f "$ref" ]; then
 		local t=$CACHE/off-ref
 		rm -rf "$t"
