@@ -59,7 +59,7 @@ def parse():
     p.add_argument("--once", action="store_true", help="one run of each VM: half the time, nothing is compared")
     p.add_argument("--each-patch", action="store_true",
                    help="ext4-DAX and XFS-DAX on a kernel for each patch before FUSE: out/bench/each-patch.json")
-    p.add_argument("--from", dest="source", metavar="FILE", help="no run: report and --readme from results.json")
+    p.add_argument("--from", dest="source", metavar="FILE", help="no run: report and --readme from results.json, or each-patch.json")
     args = p.parse_intermixed_args()
     args.variants = [v for v in args.variant.split(",") if v]
     for load in args.loads:
@@ -70,8 +70,8 @@ def parse():
             die(f"no variant '{v}': ./run bench --list", 2)
     if args.quick and args.loads:
         die("--quick has its own loads", 2)
-    if args.each_patch and (args.quick or args.loads or args.variants or args.tap or args.once or args.source):
-        die("--each-patch goes with --readme only", 2)
+    if args.each_patch and (args.quick or args.loads or args.variants or args.tap or args.once):
+        die("--each-patch goes with --readme and --from only", 2)
     return args
 
 
@@ -423,8 +423,8 @@ def one_patch(study, kernel, number, initramfs):
     return machine.run(patches.machine(), lambda *_: None)
 
 
-def each_patch(readme):
-    """A kernel for each; the next is built while one is measured. Exit status."""
+def measure_patches():
+    """{"meta", "steps"}: a kernel for each; the next is built while one is measured."""
     study = Study({}, 1)
     signal.signal(signal.SIGINT, lambda *_: study.stop())
     signal.signal(signal.SIGTERM, lambda *_: study.stop())
@@ -458,20 +458,31 @@ def each_patch(readme):
         missing.append("the run was stopped")
     meta = describe({"bench": kernels[0]}, 1) if kernels else {}
     meta.update(missing=missing, seconds=round(time.monotonic() - t0, 1))
-    path = OUT / "each-patch.json"
-    path.write_text(json.dumps({"meta": meta, "steps": steps}, indent=1) + "\n", encoding="utf-8")
-    for m in missing:
+    everything = {"meta": meta, "steps": steps}
+    (OUT / "each-patch.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    say(f"bench: {len(steps)} kernels in {meta['seconds']:.0f} s: {OUT / 'each-patch.json'}")
+    return everything
+
+
+def each_patch(source, readme):
+    """Measure, or read what was; exit status."""
+    try:
+        everything = json.loads(pathlib.Path(source).read_text(encoding="utf-8")) if source else measure_patches()
+        meta, steps = everything["meta"], everything["steps"]
+        text = list(patches.lines(steps))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        die(f"{source or 'the results'}: {e}")
+    for m in meta["missing"]:
         say(f"bench: missing: {m}")
-    if not steps or not steps[0]["rows"]:
-        return 1
-    text = list(patches.lines(steps))
     print("\n".join(text))
-    if readme:
+    if readme and steps:
         from harness import report as maker  # pylint: disable=import-outside-toplevel
         maker.fill(TOP / "docs/performance.md", [*text, "", f"Commit {meta['commit'][:12]}, {meta['compiler']}."],
                    "patches", "--each-patch --readme")
-    say(f"bench: {len(steps)} kernels in {meta['seconds']:.0f} s: {path}")
-    return 1 if missing else 0
+        script = patches.plot(steps)
+        if script:
+            (TOP / "docs/performance-story.svg").write_text(maker.gnuplot(script), encoding="utf-8")
+    return 1 if meta["missing"] or not steps else 0
 
 
 def check_room():
@@ -521,13 +532,15 @@ def main():
     if args.list:
         show_list()
         return 0
+    if args.each_patch and args.source:
+        return each_patch(args.source, args.readme)
     if args.source:
         everything = read_results(args.source)
         OUT.mkdir(parents=True, exist_ok=True)
         return 0 if report(everything, args.readme) else 1
     lock = check_room()
     if args.each_patch:
-        return each_patch(args.readme)
+        return each_patch(None, args.readme)
     t0 = time.monotonic()
     vms = plan.select(plan.quick() if args.quick else plan.full(), args.loads, args.variants)
     kernels = prepare({v.flavour for v in vms})

@@ -356,7 +356,9 @@ def patch_by_patch():
                                     for n, rows in zip(names, (same, same, dearer, same))]))
     check("| 0001 |" not in text and "No figure differs by 0001." in text, text)
     check("| 0002 | ext4 |" in text and "| 0002 | XFS" not in text and "**1,100**" in text, text)
-    check("dearer: ext4, 2 MiB, cold: 1,000 to 1,100 by 0002." in text, text)
+    check("dearer, in instructions: 0002 by 100 (most: ext4, 2 MiB, cold)." in text, text)
+    steps = [{"patch": n, "subject": "", "rows": same} for n in ("", "0007-a.patch", "0012-b.patch", "0027-c.patch")]
+    check("up to 0027" in report.gnuplot(patches.plot(steps)) and not patches.plot(steps[:1]), "the plot")
     check("|  | XFS |" in text.splitlines()[-4] and "| 0003 | ext4 |" in text, text)
 
 
