@@ -120,6 +120,7 @@ set yrange [0:*]
 set ylabel "instructions, median"
 set key outside bottom center horizontal
 set xtics rotate by -35
+set rmargin 16
 $d << EOD
 """ + "\n".join(lines) + """
 EOD
