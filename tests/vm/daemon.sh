@@ -23,21 +23,7 @@ status() { famfs status $M | sed -n 's/^ *"'"$1"'":"\?\([^",]*\)"\?,\?$/\1/p'; }
 programs() { "$BUILD/tests/vm/bpfids" | grep -c '^map'; }
 
 # left: what a mount left behind, one a line; waits a little, since ends are asynchronous
-left() {
-	local i out
-	for ((i = 0; i < 100; i++)); do
-		out=$({
-			grep -E 'fuse\.famfs' /proc/self/mountinfo
-			ls /run/famfs 2>/dev/null
-			ls /sys/fs/bpf/famfs 2>/dev/null
-			pidof famfs-holder famfs-bpfd
-			"$BUILD/tests/vm/bpfids" 2>&1
-		})
-		[ -n "$out" ] || return 0
-		sleep 0.1
-	done
-	echo "$out"
-}
+left() { "$BUILD/tests/vm/bpfids" left 2>&1; }
 # nothing_left WHEN
 nothing_left() { is "nothing is left mounted, pinned or running $1" "$(left)" ""; }
 # given_back WHEN: the device can be had by somebody else at once

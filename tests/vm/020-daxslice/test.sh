@@ -106,7 +106,7 @@ check "SIGTERM waits for open files" slice_pid
 is "SIGTERM: open files still work" "$(head -c 4096 <&9 | sha256sum)" "$(head -c 4096 linear.ref | sha256sum)"
 exec 9<&-
 gone "SIGTERM unmounts"
-is "the program is gone" "$("$BPFTOOL" struct_ops show | grep -c fuse_iomap)" 0
+is "the program is gone" "$("$BUILD/tests/vm/bpfids" | grep -c ^map)" 0
 
 bad() { # TEXT LINE: the table is refused with TEXT
 	printf 'good linear %s 0 4K\n%s\n' "$PMEM" "$2" > bad
@@ -147,5 +147,5 @@ fails "no mount point" 1 "/nowhere: No such file" "$B" table /nowhere
 fails "no arguments" 2 "Usage" "$B"
 is "nothing is left mounted" "$(grep -c daxslice /proc/mounts)" 0
 is "nothing is left running" "$(pgrep -cx daxslice)" 0
-is "no program is left" "$("$BPFTOOL" struct_ops show | grep -c fuse_iomap)" 0
+is "no program is left" "$("$BUILD/tests/vm/bpfids" | grep -c ^map)" 0
 done_testing
