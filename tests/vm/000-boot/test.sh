@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=1G cpus=1 pmem=1G,1G kernel=ci,debug timeout=60
+# vm: mem=1G cpus=1 pmem=1G,1G kernel=ci,debug timeout=60 full=debug
 # The kernel boots, and has what everything else stands on.
 . ../lib.sh
 
