@@ -99,7 +99,7 @@ golden_read() {
 demo_golden() {
 	local dir mem args n size total left_out=0 done_groups=0
 	# A child that waits for a guest that has failed
-	trap 'kill "$(jobs -p)" 2> /dev/null' EXIT
+	trap 'kill "$(jobs -p)" 2> /dev/null || true' EXIT
 	"$TOP/tests/demo-golden.py" "$GOLDEN" "$W"
 	for dir in "$W"/[0-9]*; do
 		mem=$(cat "$dir/mem")
