@@ -248,12 +248,19 @@ class Study:
             vm.make_initramfs(TOP, BUILD, made[extra], extra)
         return made[extra]
 
-    def one(self, v, run, initramfs, progress):
-        machine = vm.Machine(TOP, BUILD, self.kernels, initramfs, OUT / f"run{run}")
+    def machine(self, kernels, initramfs, where):
+        """One that stop() ends; None if that came first."""
+        machine = vm.Machine(TOP, BUILD, kernels, initramfs, OUT / where)
         with self.lock:
             if self.stopped:
                 return None
             self.machines.append(machine)
+        return machine
+
+    def one(self, v, run, initramfs, progress):
+        machine = self.machine(self.kernels, initramfs, f"run{run}")
+        if not machine:
+            return None
         t0 = time.monotonic()
         outcome = machine.run(v, lambda s, g: progress.step(v, run, f"{s.load} under {g.variant}"))
         progress.finished(v, run, time.monotonic() - t0)
@@ -415,12 +422,8 @@ def show_tap(everything, differ, valid, lacks):
 
 def one_patch(study, kernel, number, initramfs):
     """Outcome of the machine of patches.py on one kernel; None if the study was stopped."""
-    machine = vm.Machine(TOP, BUILD, {"base": kernel}, initramfs, OUT / f"patch{number}")
-    with study.lock:
-        if study.stopped:
-            return None
-        study.machines.append(machine)
-    return machine.run(patches.machine(), lambda *_: None)
+    machine = study.machine({"base": kernel}, initramfs, f"patch{number}")
+    return machine.run(patches.machine(), lambda *_: None) if machine else None
 
 
 def measure_patches():

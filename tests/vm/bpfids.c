@@ -20,7 +20,7 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
-/* What is printed, and whether it was anything: to out, which is a buffer for "left" */
+/* Where to print: a buffer for "left", which may look again */
 static FILE *out;
 static bool all_maps;
 
@@ -69,8 +69,10 @@ static void show_mounts(void)
 	char line[8192];
 	FILE *f = fopen("/proc/self/mountinfo", "r");
 
-	if (!f)
+	if (!f) {
+		fputs("mounts are not known\n", out);
 		return;
+	}
 	while (fgets(line, sizeof(line), f))
 		if (strstr(line, "fuse.famfs"))
 			fputs(line, out);
@@ -82,8 +84,11 @@ static void show_dir(const char *path)
 	struct dirent *d;
 	DIR *dir = opendir(path);
 
-	if (!dir)
+	if (!dir) {
+		if (errno != ENOENT)
+			fprintf(out, "%s: %s\n", path, strerror(errno));
 		return;
+	}
 	while ((d = readdir(dir)))
 		if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
 			fprintf(out, "%s/%s\n", path, d->d_name);
@@ -97,8 +102,10 @@ static void show_processes(void)
 	DIR *dir = opendir("/proc");
 	FILE *f;
 
-	if (!dir)
+	if (!dir) {
+		fputs("processes are not known\n", out);
 		return;
+	}
 	while ((d = readdir(dir))) {
 		if (!isdigit((unsigned char)d->d_name[0]))
 			continue;
@@ -136,8 +143,11 @@ static int left(void)
 	for (i = 0; i < 100; i++) {
 		free(text);
 		out = open_memstream(&text, &size);
-		if (!out)
+		if (!out) {
+			/* Whoever compares with "nothing" must not find it */
+			puts("no memory to look");
 			return 1;
+		}
 		show_mounts();
 		show_dir("/run/famfs");
 		show_dir("/sys/fs/bpf/famfs");

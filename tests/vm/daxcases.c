@@ -16,7 +16,7 @@
  * sync			MAP_SYNC: what is stored is there after fsync, and in a second mapping
  * And what is not from there:
  * limits		pages that are mapped around another end with the file and with the mapping
- * reflink		clones: faults of both sizes, stores beside write(2), a page that a pipe has
+ * reflink		clones: faults of both sizes, stores beside write(2), a page that a pipe has; flush
  * flush		what is dirty is flushed, although the file loses other pages before fsync(2)
  * poison		who maps the page that fails is told, be it in the midst of a large folio
  *
@@ -542,6 +542,90 @@ static void check_file(const char *what, int fd, const char *want)
 	free(found);
 }
 
+#define TRACING "/sys/kernel/tracing"
+
+static void tracing(const char *file, const char *text)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), TRACING "/%s", file);
+	fd = open(path, O_WRONLY | O_TRUNC);
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		die(path);
+	close(fd);
+}
+
+/* How often the entry that begins at page @first was flushed since the trace began */
+static int flushes(int fd, unsigned long first)
+{
+	char line[512], want[96];
+	struct stat st;
+	FILE *f = fopen(TRACING "/trace", "r");
+	int n = 0;
+
+	if (!f || fstat(fd, &st))
+		die("trace");
+	snprintf(want, sizeof(want), "ino %#lx pgoff %#lx ", (unsigned long)st.st_ino, first);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, "dax_writeback_one:") && strstr(line, want);
+	fclose(f);
+	return n;
+}
+
+/* The last 2 MiB go, one way or another; a store to the second stays dirty until it is flushed */
+static void flush_beside(const char *what, int (*lose)(int fd))
+{
+	int fd = make(dir, what, 0, SIZE, true);
+	char *want = malloc(SIZE), *at;
+
+	if (!want)
+		die("malloc");
+	fill(want, 5);
+	copy(fd, -1, want, false);
+	at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	tracing("events/fs_dax/dax_writeback_one/enable", "1");
+	tracing("trace", "\n");
+	*(volatile char *)(at + HUGE + 300 * PAGE) = 'z';
+	want[HUGE + 300 * PAGE] = 'z';
+	if (flushes(fd, HUGE / PAGE))
+		wrong("%s: flushed by a store", what);
+	if (lose(fd))
+		die(what);
+	if (fsync(fd))
+		die("fsync");
+	if (!flushes(fd, HUGE / PAGE))
+		wrong("%s: what is dirty beside it was not flushed", what);
+	tracing("events/fs_dax/dax_writeback_one/enable", "0");
+	if (memcmp(at, want, SIZE - HUGE))
+		wrong("%s: other bytes", what);
+	munmap(at, SIZE);
+	close(fd);
+	free(want);
+}
+
+static int lose_punch(int fd)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, SIZE - HUGE, HUGE);
+}
+
+static int lose_truncate(int fd)
+{
+	return ftruncate(fd, SIZE - HUGE);
+}
+
+static int lose_clone(int fd)
+{
+	int piece = make(dir, "piece", 0, 0, false), err;
+	struct file_clone_range one = { .src_fd = fd,
+					.src_offset = SIZE - HUGE,
+					.src_length = HUGE };
+
+	err = ioctl(piece, FICLONERANGE, &one);
+	close(piece);
+	return err;
+}
+
 static char *clone_want;
 
 /* The odd pages of the second half, by write(2) */
@@ -641,100 +725,15 @@ static void case_reflink(void)
 	check_file("original", fd, original);
 	clone_pinned(fd);
 	check_file("original, in the end", fd, original);
+	flush_beside("clone", lose_clone);
 	free(original);
 	free(clone_want);
-}
-
-#define TRACING "/sys/kernel/tracing"
-
-static void tracing(const char *file, const char *text)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), TRACING "/%s", file);
-	fd = open(path, O_WRONLY | O_TRUNC);
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		die(path);
-	close(fd);
-}
-
-/* How often the entry that begins at page @first was flushed since the trace began */
-static int flushes(int fd, unsigned long first)
-{
-	char line[512], want[96];
-	struct stat st;
-	FILE *f = fopen(TRACING "/trace", "r");
-	int n = 0;
-
-	if (!f || fstat(fd, &st))
-		die("trace");
-	snprintf(want, sizeof(want), "ino %#lx pgoff %#lx ", (unsigned long)st.st_ino, first);
-	while (fgets(line, sizeof(line), f))
-		n += strstr(line, "dax_writeback_one:") && strstr(line, want);
-	fclose(f);
-	return n;
-}
-
-/* The last 2 MiB go, one way or another; a store to the second stays dirty until it is flushed */
-static void flush_beside(const char *what, int (*lose)(int fd))
-{
-	int fd = make(dir, what, 0, SIZE, true);
-	char *want = malloc(SIZE), *at;
-
-	if (!want)
-		die("malloc");
-	fill(want, 5);
-	copy(fd, -1, want, false);
-	at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
-	tracing("events/fs_dax/dax_writeback_one/enable", "1");
-	tracing("trace", "\n");
-	*(volatile char *)(at + HUGE + 300 * PAGE) = 'z';
-	want[HUGE + 300 * PAGE] = 'z';
-	if (flushes(fd, HUGE / PAGE))
-		wrong("%s: flushed by a store", what);
-	if (lose(fd))
-		die(what);
-	if (fsync(fd))
-		die("fsync");
-	if (!flushes(fd, HUGE / PAGE))
-		wrong("%s: what is dirty beside it was not flushed", what);
-	tracing("events/fs_dax/dax_writeback_one/enable", "0");
-	if (memcmp(at, want, SIZE - HUGE))
-		wrong("%s: other bytes", what);
-	munmap(at, SIZE);
-	close(fd);
-	free(want);
-}
-
-static int lose_punch(int fd)
-{
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, SIZE - HUGE, HUGE);
-}
-
-static int lose_truncate(int fd)
-{
-	return ftruncate(fd, SIZE - HUGE);
-}
-
-static int lose_clone(int fd)
-{
-	int piece = make(dir, "piece", 0, 0, false), err;
-	struct file_clone_range one = { .src_fd = fd,
-					.src_offset = SIZE - HUGE,
-					.src_length = HUGE };
-
-	/* Where there is no reflink it is not asked for */
-	err = ioctl(piece, FICLONERANGE, &one);
-	close(piece);
-	return err && errno != EOPNOTSUPP ? err : 0;
 }
 
 static void case_flush(void)
 {
 	flush_beside("punch", lose_punch);
 	flush_beside("truncate", lose_truncate);
-	flush_beside("clone", lose_clone);
 }
 
 static char *poisoned;

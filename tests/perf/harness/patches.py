@@ -57,7 +57,7 @@ def differs(column, a, b):
 
 
 def dearer(number, found):
-    """found: [(instructions more, "which figure")] of one patch, or none."""
+    """found: [(instructions more, "which figure")] of one patch, at least one."""
     more = sorted(found)
     by = f"{more[0][0]:.0f} to {more[-1][0]:.0f}" if more[0][0] != more[-1][0] else f"{more[0][0]:.0f}"
     return f"{number} by {by} (most: {more[-1][1]})"
@@ -102,10 +102,10 @@ def plot(steps):
         return None
     ends = [ends[0]] + [e[0] for e in ends[1:]]
     titles = ["unpatched"] + [f"up to {e['patch'][:4]}: {what}" for e, (_, what) in zip(ends[1:], PARTS)]
-    lines = ["what " + " ".join(f"\"{t}\"" for t in titles)]
+    table = ["what " + " ".join(f"\"{t}\"" for t in titles)]
     for variant, name in VARIANTS.items():
         values = [figures(e["rows"], variant) for e in ends]
-        lines += [f"\"{name}, {COLUMNS[k][0]}\" " + " ".join("NaN" if v[k] is None else str(v[k]) for v in values)
+        table += [f"\"{name}, {COLUMNS[k][0]}\" " + " ".join("NaN" if v[k] is None else str(v[k]) for v in values)
                   for k in STORY]
     return """set terminal svg size 900,460 font "sans-serif,13" background "white"
 set encoding utf8
@@ -122,7 +122,7 @@ set key outside bottom center horizontal
 set xtics rotate by -35
 set rmargin 16
 $d << EOD
-""" + "\n".join(lines) + """
+""" + "\n".join(table) + """
 EOD
 plot for [i=2:5] $d using i:xtic(1) title columnheader(i) lc rgb word("#4a4a4a #d1495b #c98b2b #1b6ca8", i - 1)
 """

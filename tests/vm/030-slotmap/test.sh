@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=1 pmem=1G kernel=ci,debug timeout=900 full=debug
+# vm: mem=2G cpus=2 pmem=1G kernel=ci,debug timeout=900 full=debug
 # The slot map and its program: every form of slot against the device's bytes, replaced
 # under faults, pinned, adopted, killed; bpftool shows it as a table; nothing stays.
 . ../lib.sh
