@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kernel-build.sh ci|debug|off|bench|base[+N] [--objects]: print the directory of the built kernel
+# kernel-build.sh ci|debug|off|up|bench|base[+N] [--objects]: print the directory of the built kernel
 # (vmlinux.pvh); --objects: even if there is one, also bring source and objects up to date.
 # kernel-build.sh source: only apply the patches, and print the directory of the source.
 #
@@ -31,10 +31,11 @@ case $FLAVOUR in
 ci)	frags=("$C/vm.config" "$C/fuse-iomap.config") objects=2200;;
 debug)	frags=("$C/vm.config" "$C/debug.config" "$C/fuse-iomap.config") objects=2200;;
 off)	frags=("$C/vm.config" "$C/off.config") objects=2200;;
+up)	frags=("$C/vm.config" "$C/fuse-iomap.config" "$C/up.config") objects=2200;;
 bench)	frags=("$C/vm.config" "$C/fuse-iomap.config" "$C/bench.config") objects=2200;;
 base)	frags=("$C/vm.config") objects=2200;;
 source)	frags=() objects=0;;
-*)	die "unknown kernel '$FLAVOUR': ci, debug, off, bench, base or base+N";;
+*)	die "unknown kernel '$FLAVOUR': ci, debug, off, up, bench, base or base+N";;
 esac
 
 mapfile -t patches < <(grep -v '^#' "$P/series" 2>/dev/null | sed "s|^|$P/|")

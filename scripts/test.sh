@@ -203,8 +203,10 @@ if any_vm 'ci|debug|off'; then
 	vm_tests "$CI" ci
 	took "VM tests on the ci kernel" $t
 fi
-for flavour in debug off bench; do
+for flavour in debug off bench up; do
 	[ $MODE != quick ] && any_vm $flavour || continue
+	# A whole kernel for what is of use to few
+	[ $flavour != up ] || [ $MODE = full ] || { LEFT+=("the up kernel"); continue; }
 	t=$SECONDS
 	kernel=$("$TOP/scripts/kernel-build.sh" $flavour)
 	took "the $flavour kernel" $t

@@ -19,6 +19,8 @@
  * reflink		clones: faults of both sizes, stores beside write(2), a page that a pipe has; flush
  * flush		what is dirty is flushed, although the file loses other pages before fsync(2)
  * poison		who maps the page that fails is told, be it in the midst of a large folio
+ * soft-dirty		only pages that were stored to are told of, not what is mapped around them
+ * write-protect	the same, told of by userfaultfd and PAGEMAP_SCAN; pages that are not there yet
  *
  * Exit: 0 as it should be; 1 not; 2 usage.
  */
@@ -36,11 +38,13 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/fs.h>
+#include <linux/userfaultfd.h>
 
 #ifndef MAP_SYNC
 #define MAP_SYNC 0x80000
@@ -50,6 +54,34 @@
 #endif
 #ifndef MAP_SHARED_VALIDATE
 #define MAP_SHARED_VALIDATE 3
+#endif
+
+/* Linux 6.7, newer than the headers of Debian 12 */
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+#ifndef PAGEMAP_SCAN
+#define PAGE_IS_WRITTEN (1 << 1)
+struct page_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+struct pm_scan_arg {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
 #define PAGE	4096UL
@@ -440,17 +472,31 @@ static void case_sync(void)
 	}
 }
 
-/* Is something mapped there? The kernel's own view, which does not fault. */
-static bool present(const char *at)
+static int pagemap(void)
 {
 	static int fd = -1;
-	uint64_t entry;
 
 	if (fd < 0)
 		fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (pread(fd, &entry, 8, (off_t)((uintptr_t)at / PAGE * 8)) != 8)
+	if (fd < 0)
+		die("/proc/self/pagemap");
+	return fd;
+}
+
+/* The kernel's own view of a page, which does not fault */
+static uint64_t pagemap_entry(const char *at)
+{
+	uint64_t entry;
+
+	if (pread(pagemap(), &entry, 8, (off_t)((uintptr_t)at / PAGE * 8)) != 8)
 		die("pagemap");
-	return entry >> 63;
+	return entry;
+}
+
+/* Is something mapped there? */
+static bool present(const char *at)
+{
+	return pagemap_entry(at) >> 63;
 }
 
 /* The first @size bytes of a file in a window of @len bytes, touched in sequence */
@@ -788,6 +834,111 @@ static void case_poison(void)
 	close(fd);
 }
 
+/* Ask to be told of the pages of a mapping that are written to from now on */
+static void soft_dirty_begin(char *at)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+	(void)at;
+	if (fd < 0 || write(fd, "4", 1) != 1)
+		die("clear_refs");
+	close(fd);
+}
+
+static bool soft_dirty(const char *at)
+{
+	return pagemap_entry(at) >> 55 & 1;
+}
+
+static void write_protect_begin(char *at)
+{
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
+	struct uffdio_register all = { .range = { .start = (uintptr_t)at, .len = SIZE },
+				       .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect wp = { .range = all.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+
+	/* It stays open: closing it is the end of being told */
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &all) ||
+	    ioctl(fd, UFFDIO_WRITEPROTECT, &wp))
+		die("userfaultfd");
+}
+
+static bool write_protect_ended(const char *at)
+{
+	struct page_region region;
+	struct pm_scan_arg scan = {
+		.size = sizeof(scan),
+		.start = (uintptr_t)at,
+		.end = (uintptr_t)at + PAGE,
+		.vec = (uintptr_t)&region,
+		.vec_len = 1,
+		.category_mask = PAGE_IS_WRITTEN,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	int n = ioctl(pagemap(), PAGEMAP_SCAN, &scan);
+
+	if (n < 0)
+		die("PAGEMAP_SCAN");
+	return n;
+}
+
+static bool stored_to(unsigned long i)
+{
+	return i == 3 || (i >= 10 && i < 30) || (i >= 600 && i < 640) || i == PAGES - 1;
+}
+
+/* Who is told which pages are written to is told of no others, such as are mapped around them */
+static void written(unsigned long off, void (*begin)(char *at), bool (*is_written)(const char *at))
+{
+	int fd = make(dir, "written", 0, SIZE, true);
+	char *want = malloc(SIZE), *at;
+	unsigned long i;
+
+	if (!want)
+		die("malloc");
+	fill(want, 3);
+	copy(fd, -1, want, false);
+	at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, off);
+	for (i = 0; i < 64; i++)
+		if (at[i * PAGE] != want[i * PAGE])
+			wrong("page %lu: other bytes", i);
+	begin(at);
+	for (i = 0; i < PAGES; i++) {
+		if (!stored_to(i))
+			continue;
+		want[i * PAGE + 8] ^= 1;
+		((volatile char *)at)[i * PAGE + 8] ^= 1;
+	}
+	/* What was never there is read, too, in sequence */
+	for (i = 700; i < 800; i++)
+		if (at[i * PAGE] != want[i * PAGE])
+			wrong("page %lu: other bytes", i);
+	for (i = 0; i < PAGES; i++)
+		if (is_written(at + i * PAGE) != stored_to(i))
+			wrong("offset %lu: page %lu is told of as %swritten to", off, i,
+			      stored_to(i) ? "not " : "");
+	same("read by mmap", at, want);
+	check_file("read by read", fd, want);
+	munmap(at, SIZE);
+	close(fd);
+	free(want);
+}
+
+static void case_soft_dirty(void)
+{
+	/* A large page would be dirty as a whole */
+	written(PAGE, soft_dirty_begin, soft_dirty);
+}
+
+static void case_write_protect(void)
+{
+	/* A fault that is tried again and again ends here */
+	alarm(120);
+	written(PAGE, write_protect_begin, write_protect_ended);
+	written(0, write_protect_begin, write_protect_ended);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -805,6 +956,8 @@ static const struct {
 	{ "reflink", case_reflink },
 	{ "flush", case_flush },
 	{ "poison", case_poison },
+	{ "soft-dirty", case_soft_dirty },
+	{ "write-protect", case_write_protect },
 };
 
 int main(int argc, char **argv)

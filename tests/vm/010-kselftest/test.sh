@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=1G,1G kernel=ci,debug timeout=120
+# vm: mem=2G cpus=2 pmem=1G,1G kernel=ci,debug,up timeout=120
 # The kselftest of the series, on both kinds of device: negotiation, registration, file
 # operations, every wrong mapping by upcall, aliases at both sizes, poison, unbind.
 . ../lib.sh

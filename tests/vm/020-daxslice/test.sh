@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=1 pmem=1G,1G kernel=ci,debug timeout=400 full=debug
+# vm: mem=2G cpus=1 pmem=1G,1G kernel=ci,debug,up timeout=400 full=debug,up
 # daxslice, the server that is not famfs: linear, concatenated and striped files over a
 # character and a block device, by upcall and by BPF, against the devices' own bytes;
 # mistakes in the table; the ways to end it.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci,debug timeout=3600 first
+# vm: mem=2G cpus=2 pmem=5G,5G kernel=ci,debug,up timeout=3600 first
 # The program of a mounted famfs replaced, detached and attached while four threads fault
 # on its files: every fault ends in right bytes or SIGBUS, and the kernel's counters say so
 # to the last one. One map linked to two file systems; unmount with the link held.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=1G,1G kernel=ci,debug timeout=3000 first full=ci
+# vm: mem=2G cpus=2 pmem=1G,1G kernel=ci,debug,up timeout=3000 first full=ci,up
 # Faults, truncation, eviction, compaction, poison, fork, mprotect, mremap and pins at
 # once, on ext4, XFS and fuse-iomap; then the device goes away under it. Every page is
 # compared afterwards. About a minute; ten in --full, on the debug kernel.

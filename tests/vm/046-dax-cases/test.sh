@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=2 pmem=1G kernel=ci,debug timeout=2000 full=debug
+# vm: mem=2G cpus=2 pmem=1G kernel=ci,debug,up timeout=2000 full=debug,up
 # What fstests looks at in its DAX tests, on ext4 and XFS: the patches of fs/dax and mm are
 # not for fuse only.
 . ../lib.sh
