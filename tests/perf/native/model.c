@@ -121,6 +121,12 @@ static void read_inode(struct model *m, uint64_t i, uint64_t offset)
 
 /* ---- life ---- */
 
+/* Large maps are mapped by huge pages (0043 of the series) */
+static unsigned int map_page_shift(size_t size)
+{
+	return size >= 32 << 20 ? 21 : 12;
+}
+
 static void add_region(struct model *m, const void *base, size_t size, uint64_t place,
 		       enum model_kind kind, unsigned int page_shift)
 {
@@ -159,8 +165,10 @@ static int open_programs(struct model *m)
 static void add_regions(struct model *m)
 {
 	/* BPF maps are vmalloc'ed in 4 KiB pages; what is kmalloc'ed is in the direct map. */
-	add_region(m, m->slots.base, m->slots.size, PLACE_SLOTS, MODEL_PER_FILE, 12);
-	add_region(m, m->extents.base, m->extents.size, PLACE_EXTENTS, MODEL_PER_FILE, 12);
+	add_region(m, m->slots.base, m->slots.size, PLACE_SLOTS, MODEL_PER_FILE,
+		   map_page_shift(m->slots.size));
+	add_region(m, m->extents.base, m->extents.size, PLACE_EXTENTS, MODEL_PER_FILE,
+		   map_page_shift(m->extents.size));
 	add_region(m, m->files.meta.base, m->files.meta.size, PLACE_META, MODEL_PER_FILE, 21);
 	add_region(m, m->files.iext.base, m->files.iext.size, PLACE_IEXT, MODEL_PER_FILE, 21);
 	add_region(m, m->files.ext.base, m->files.ext.size, PLACE_EXT, MODEL_PER_FILE, 21);

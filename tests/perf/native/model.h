@@ -24,7 +24,7 @@ struct model_region {
 	size_t size;
 	uint64_t place;		/* where the model has it */
 	enum model_kind kind;
-	unsigned int page_shift;	/* 12: vmalloc, 21: direct map */
+	unsigned int page_shift;	/* 12: vmalloc, 21: direct map, large maps */
 };
 
 #define MODEL_REGIONS_MAX	8
