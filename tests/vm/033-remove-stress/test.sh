@@ -78,6 +78,29 @@ check "the block device is bound again" bash -c "echo $ns > /sys/bus/nd/drivers/
 for ((i = 0; i < 100; i++)); do [ -b "$PMEM" ] && break; sleep 0.1; done
 out=$("$SLICE" --bpf /run/table $S 2>&1) || not_ok "a new mount has both" "$out"
 for f in char:1 block:2 both:3; do check "a new mount: ${f%:*} is whole" "$STRESS" check "${f#*:}" $S/${f%:*}; done
+
+# --- who has a page pinned holds up the removal of a device of that mount, and of no other
+umount $S
+for ((i = 0; i < 600; i++)); do pgrep -x daxslice > /dev/null || break; sleep 0.1; done
+echo "char linear $FSDEV 512M 64M" > /run/table
+out=$("$SLICE" --bpf /run/table $S 2>&1) || not_ok "a mount of one device" "$out"
+"$STRESS" pin 0 $S/char > /run/pin &
+pin=$!
+for ((i = 0; i < 100; i++)); do [ -s /run/pin ] && break; sleep 0.1; done
+is "a page is pinned" "$(cat /run/pin)" pinned
+echo "${FSDEV#/dev/}" > /sys/bus/dax/drivers/fsdev_dax/unbind &
+unbind=$!
+sleep 1
+check "the removal of its device waits" kill -0 $unbind
+echo "$ns" > /sys/bus/nd/drivers/nd_pmem/unbind &
+other=$!
+for ((i = 0; i < 100; i++)); do kill -0 $other 2> /dev/null || break; sleep 0.1; done
+fails "that of another does not" - "" kill -0 $other
+check "it still waits" kill -0 $unbind
+kill $pin
+for ((i = 0; i < 600; i++)); do kill -0 $unbind 2> /dev/null || break; sleep 0.1; done
+check "it goes on when the page is let go" wait $unbind
+check "both are bound again" bash -c "echo ${FSDEV#/dev/} > /sys/bus/dax/drivers/fsdev_dax/bind && echo $ns > /sys/bus/nd/drivers/nd_pmem/bind"
 umount $S
 for ((i = 0; i < 600; i++)); do pgrep -x daxslice > /dev/null || break; sleep 0.1; done
 make_fs "$DEV"

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -380,6 +381,27 @@ int load_poison(uint64_t pos, const char *path)
 	signal(SIGBUS, was_told);
 	if (madvise((void *)p, LOAD_PAGE, MADV_HWPOISON))
 		die("MADV_HWPOISON");
+	return 0;
+}
+
+int load_pin(uint64_t pos, const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC), ends[2];
+	struct iovec page = { .iov_len = LOAD_PAGE };
+
+	if (fd < 0)
+		die(path);
+	page.iov_base =
+		mmap(NULL, LOAD_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)pos);
+	if (page.iov_base == MAP_FAILED)
+		die("mmap");
+	if (pipe(ends) || vmsplice(ends[1], &page, 1, 0) != (ssize_t)LOAD_PAGE)
+		die("vmsplice");
+	munmap(page.iov_base, LOAD_PAGE);
+	close(fd);
+	puts("pinned");
+	fflush(stdout);
+	pause();
 	return 0;
 }
 

@@ -110,6 +110,9 @@ void load_print(const struct load *l);
 /** load_poison() - the page of a file fails, as if the machine had found it broken */
 int load_poison(uint64_t pos, const char *path);
 
+/** load_pin() - a pipe has the page of a file, until it is killed; says "pinned" */
+int load_pin(uint64_t pos, const char *path);
+
 int load_fill(uint64_t key, const char *path);
 int load_check(uint64_t key, const char *path);
 

@@ -6,6 +6,7 @@
  *	stress fill KEY FILE		write the bytes that KEY stands for
  *	stress check KEY FILE		compare, by read(2)
  *	stress poison POS FILE		let the page there fail
+ *	stress pin POS FILE		have a pipe hold the page there, until killed
  *	stress load SPEC...		threads, each KIND:KEY:FILE, until SIGTERM. Says
  *					"started" when all are at work, "failing" when
  *					each has met an error
@@ -89,11 +90,14 @@ int main(int argc, char **argv)
 		return load_check(strtoull(argv[2], NULL, 0), argv[3]);
 	if (argc == 4 && !strcmp(argv[1], "poison"))
 		return load_poison(strtoull(argv[2], NULL, 0), argv[3]);
+	if (argc == 4 && !strcmp(argv[1], "pin"))
+		return load_pin(strtoull(argv[2], NULL, 0), argv[3]);
 	if (argc > 2 && !strcmp(argv[1], "load"))
 		return load_main(argc - 2, argv + 2);
 	if (argc > 2 && !strcmp(argv[1], "attach"))
 		return attach_main(argc - 1, argv + 1);
 	fprintf(stderr,
-		"usage: stress fill|check KEY FILE | poison POS FILE | load SPEC... | attach ...\n");
+		"usage: stress fill|check KEY FILE | poison|pin POS FILE | load SPEC... |"
+		" attach ...\n");
 	return 2;
 }
