@@ -391,8 +391,7 @@ int load_pin(uint64_t pos, const char *path)
 
 	if (fd < 0)
 		die(path);
-	page.iov_base =
-		mmap(NULL, LOAD_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)pos);
+	page.iov_base = mmap(NULL, LOAD_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)pos);
 	if (page.iov_base == MAP_FAILED)
 		die("mmap");
 	if (pipe(ends) || vmsplice(ends[1], &page, 1, 0) != (ssize_t)LOAD_PAGE)

@@ -96,8 +96,7 @@ int main(int argc, char **argv)
 		return load_main(argc - 2, argv + 2);
 	if (argc > 2 && !strcmp(argv[1], "attach"))
 		return attach_main(argc - 1, argv + 1);
-	fprintf(stderr,
-		"usage: stress fill|check KEY FILE | poison|pin POS FILE | load SPEC... |"
-		" attach ...\n");
+	fprintf(stderr, "usage: stress fill|check KEY FILE | poison|pin POS FILE | load SPEC... |"
+			" attach ...\n");
 	return 2;
 }
