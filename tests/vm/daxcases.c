@@ -699,10 +699,21 @@ static int clone_of(int fd, const char *name)
 	return clone;
 }
 
+/* In at most @most tenths of a second */
+static bool child_ends(pid_t pid, int most, int *status)
+{
+	for (; most; most--) {
+		if (waitpid(pid, status, WNOHANG) == pid)
+			return true;
+		usleep(100000);
+	}
+	return false;
+}
+
 /* A process reads from a pipe into the very page that it gave to the pipe */
 static void clone_pinned(int fd)
 {
-	int clone = clone_of(fd, "pinned"), ends[2], status, i;
+	int clone = clone_of(fd, "pinned"), ends[2], status;
 	char *at = map(clone, PROT_READ | PROT_WRITE, MAP_SHARED, PAGE);
 	struct iovec page = { at, PAGE };
 	pid_t pid;
@@ -720,9 +731,7 @@ static void clone_pinned(int fd)
 	}
 	usleep(500000);
 	kill(pid, SIGKILL);
-	for (i = 0; i < 300 && waitpid(pid, &status, WNOHANG) != pid; i++)
-		usleep(100000);
-	if (i == 300)
+	if (!child_ends(pid, 300, &status))
 		wrong("cannot be killed");
 	else if (WIFEXITED(status) && WEXITSTATUS(status) == 1)
 		wrong("vmsplice");
@@ -757,17 +766,6 @@ static pid_t store_by_child(int fd, unsigned long page, char *at, char with)
 	_exit(0);
 }
 
-/* Tenths of a second until a child ended, at most @most; -1 when it did not */
-static int child_ended(pid_t pid, int most, int *status)
-{
-	for (int i = 0; i < most; i++) {
-		if (waitpid(pid, status, WNOHANG) == pid)
-			return i;
-		usleep(100000);
-	}
-	return -1;
-}
-
 /* What a pipe has stays what it is, although write(2) copies the page; until then that waits */
 static void clone_pinned_write(int fd)
 {
@@ -782,17 +780,17 @@ static void clone_pinned_write(int fd)
 	give_to_pipe(ends[1], at + 5 * PAGE);
 
 	pid = store_by_child(clone, 5, NULL, 'k');
-	if (child_ended(pid, 5, &status) >= 0)
+	if (child_ends(pid, 5, &status))
 		wrong("write(2) took a page from under a pipe");
 	kill(pid, SIGKILL);
-	if (child_ended(pid, 300, &status) < 0)
+	if (!child_ends(pid, 300, &status))
 		wrong("a write(2) that waits cannot be killed");
 
 	pid = store_by_child(clone, 5, NULL, 'w');
 	usleep(300000);
 	if (read(ends[0], got, PAGE) != (ssize_t)PAGE || memcmp(got, want + 5 * PAGE, PAGE))
 		wrong("the pipe has other bytes");
-	if (child_ended(pid, 300, &status) < 0 || status)
+	if (!child_ends(pid, 300, &status) || status)
 		wrong("write(2) did not go on");
 	memset(want + 5 * PAGE, 'w', PAGE);
 	same("written to beside a pipe", at, want);
@@ -819,7 +817,7 @@ static void clone_pinned_other(int fd)
 	same("both", at, other_at);
 	give_to_pipe(ends[1], other_at + 7 * PAGE);
 	pid = store_by_child(clone, 7, at, 's');
-	if (child_ended(pid, 100, &status) < 0) {
+	if (!child_ends(pid, 100, &status)) {
 		wrong("a store waits for a pipe that has another file's page");
 		kill(pid, SIGKILL);
 		waitpid(pid, &status, 0);

@@ -223,7 +223,7 @@ def compute(rows, given=(), quick=False):
     b.add("open-fault.requests", "FUSE requests of warm open + first touch",
           [(r["value"], f"{r['params']['files']} files") for r in
            of_files(b, "files", "requests", plan.FILES, **{"pass": "warm"})], 0, 0)
-    b.add("map-bytes-per-file", "map memory that one more file takes, bytes",
+    b.add("map-bytes-per-file", "map memory per file, bytes",
           [(r["value"] / r["params"]["files"], f"{r['params']['files']} files") for r in
            of_files(b, "server", "mem.map", [n for n in plan.FILES if n >= 100000])], 64, 64)
     compute_fast(b)

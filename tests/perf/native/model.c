@@ -164,7 +164,7 @@ static int open_programs(struct model *m)
 
 static void add_regions(struct model *m)
 {
-	/* BPF maps are vmalloc'ed in 4 KiB pages; what is kmalloc'ed is in the direct map. */
+	/* BPF maps are vmalloc'ed, what is kmalloc'ed is in the direct map. */
 	add_region(m, m->slots.base, m->slots.size, PLACE_SLOTS, MODEL_PER_FILE,
 		   map_page_shift(m->slots.size));
 	add_region(m, m->extents.base, m->extents.size, PLACE_EXTENTS, MODEL_PER_FILE,

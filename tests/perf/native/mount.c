@@ -211,7 +211,6 @@ struct result {
 	uint64_t heap;		/* bytes of the tree, as it counts itself */
 	uint64_t malloced;	/* bytes of all that open allocated */
 	uint64_t map;		/* bytes of all tables of the slot map */
-	double further;		/* bytes of it for each further file that the log has room for */
 };
 
 static void on_report(void *ctx, const struct famfs_error *err)
@@ -219,22 +218,6 @@ static void on_report(void *ctx, const struct famfs_error *err)
 	uint64_t *n = ctx;
 
 	++*n;
-}
-
-static int map_new(const struct slotmap_config *config, struct slotmap **ret, uint64_t *ret_bytes)
-{
-	char msg[SLOTMAP_MSG_MAX];
-	struct slotmap_stats stats;
-	int err;
-
-	err = slotmap_load(config, -1, ret, msg);
-	if (err) {
-		fprintf(stderr, "famfs-bench-mount: %s\n", msg);
-		return err;
-	}
-	slotmap_stats(*ret, &stats);
-	*ret_bytes = stats.bytes;
-	return 0;
 }
 
 static int fill_map(const struct famfs_fs *fs, struct result *ret)
@@ -247,33 +230,29 @@ static int fill_map(const struct famfs_fs *fs, struct result *ret)
 		.no_bpf = true,
 	};
 	struct slotmap_devs devs = { .count = DEVICES };
-	uint64_t skipped = 0, bad = 0, half;
+	uint64_t skipped = 0, bad = 0;
 	struct cpu start = cpu_now();
+	char msg[SLOTMAP_MSG_MAX];
+	struct slotmap_stats stats;
 	struct slotmap *map;
 	int err;
 
 	for (uint32_t i = 0; i < DEVICES; i++)
 		devs.id[i] = i + 1;
 	config.nr_extents = slotmap_need(fs->ns, fs->played, &devs, config.alloc_unit);
-	err = map_new(&config, &map, &ret->map);
-	if (err)
+	err = slotmap_load(&config, -1, &map, msg);
+	if (err) {
+		fprintf(stderr, "famfs-bench-mount: %s\n", msg);
 		return err;
+	}
 	err = slotmap_fill(map, fs->ns, fs->played, &devs, &skipped, &bad);
 	ret->fill = cpu_since(start);
+	slotmap_stats(map, &stats);
+	ret->map = stats.bytes;
 	if (!err && skipped)
 		err = -EUCLEAN;
 	slotmap_free(map);
-	if (err)
-		return fail(err, NULL, "filling the slot map");
-
-	config.nr_slots = fs->header.slots / 2;
-	config.nr_played = config.nr_slots;
-	err = map_new(&config, &map, &half);
-	if (err)
-		return err;
-	slotmap_free(map);
-	ret->further = (double)(ret->map - half) / (double)(fs->header.slots - config.nr_slots);
-	return 0;
+	return err ? fail(err, NULL, "filling the slot map") : 0;
 }
 
 static size_t heap_now(void)
@@ -372,7 +351,6 @@ static int run(const struct options *o)
 	print_per_file(o, &im, "server-tree-per-file", r.heap);
 	print_per_file(o, &im, "server-heap-per-file", r.malloced);
 	print_per_file(o, &im, "map-per-file", r.map);
-	print(o, &im, "map-per-further-file", "bytes", "exact", &r.further, 1);
 	if (o->strips)
 		snprintf(from, sizeof(from), "%" PRIu64 " entries, %u strip%s", im.entries,
 			 o->strips, o->strips == 1 ? "" : "s");
@@ -380,7 +358,7 @@ static int run(const struct options *o)
 		snprintf(from, sizeof(from), "%" PRIu64 " entries, mixed", im.entries);
 	bar_print("ab.mount-seconds", samples_median(total, o->rounds), 2, 0.5, from);
 	if (o->strips && o->strips <= FAMFS_SLOT_STRIPS)
-		bar_print("ab.map-bytes-per-file", r.further, 64, 64, from);
+		bar_print("ab.map-bytes-per-file", (double)r.map / (double)im.files, 64, 64, from);
 	munmap(im.map, im.size);
 	return 0;
 }
