@@ -188,7 +188,10 @@ const struct session_init *session_init_exchange(const struct session *s);
 int session_add_device(int fuse_fd, int dev_fd, const char *path, uint32_t *ret_id,
 		       struct session_msg *msg);
 
-/* Notifications. Not from a handler. -ENOENT: the kernel has no such inode. */
+/*
+ * Notifications. Not from a handler. -ENOENT: the kernel has no such inode; -EBUSY: nobody
+ * has it mapped any more, but a page is pinned, or somebody reads or writes.
+ */
 int session_inval_inode(struct session *s, uint64_t nodeid);
 int session_inc_epoch(struct session *s);
 

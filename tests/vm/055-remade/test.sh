@@ -42,6 +42,21 @@ try:
 except OSError as e:
     print(e.strerror)
 PY
+# Has a page pinned, as whoever may read the file can: of a file that comes before the others
+cat > /tmp/pin.py <<'PY'
+import ctypes, mmap, os, sys, time
+class iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open(sys.argv[1], os.O_RDONLY)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+p = libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+r, w = os.pipe()
+if libc.vmsplice(w, ctypes.byref(iovec(p, 4096)), 1, 0) == 4096:
+    print("pinned", flush=True)
+time.sleep(600)
+PY
 mkfifo /tmp/go
 # map FILE: have it mapped, by a process that waits for mapped_is()
 map() {
@@ -77,13 +92,20 @@ noticed() {
 }
 made_anew="Input/output error: another file system was made on $DEV; unmount"
 
-map "$M"/d/f1
+python3 /tmp/pin.py "$M"/d/f1 > /tmp/pin.out 2>&1 &
+pinner=$!
+for ((i = 0; i < 200; i++)); do grep -q pinned /tmp/pin.out && break; sleep 0.1; done
+is "a page is pinned" "$(cat /tmp/pin.out)" pinned
+map "$M"/d/f3
 old=$(status uuid)
 
 base=$(($(cat /sys/bus/nd/devices/dax*/resource 2>/dev/null | grep -v '^0x0$' | head -n 1) - $(cat /sys/bus/nd/devices/region0/resource)))
 remake 1
 noticed 1
 mapped_is_dead
+check "nor did the one with the page pinned let go" kill -0 $pinner
+kill -9 $pinner
+wait $pinner 2> /dev/null
 is "status names the file system that was mounted" "$(status uuid)" "$old"
 fails "a file that was not open" 1 "Input/output error" cat "$M"/d/f2
 fails "listing" - "Input/output error" ls "$M"/d
