@@ -407,6 +407,7 @@ static int first_load(struct worker *w, struct session_msg *msg)
 	w->state->log_len = v->fs->super.log_len;
 	w->state->alloc_unit = v->fs->super.alloc_unit;
 	w->state->nr_slots = v->fs->header.slots;
+	w->state->played = v->fs->played;
 	find_role(w);
 
 	err = ctl_lock(w, msg);
@@ -544,8 +545,10 @@ static int adopt_load(struct worker *w, struct session_msg *msg)
 		famfs_ns_set_master(v->fs->ns, w->state->master);
 		err = adopt_fill(w, broken, msg);
 	}
-	if (!err)
+	if (!err) {
+		w->state->played = v->fs->played;
 		return view_go_live(v, msg);
+	}
 	if (err != -ESTALE)
 		return err;
 	view_adopt_dead(v, msg->text);

@@ -96,6 +96,28 @@ static void view_report(void *ctx, const struct famfs_error *err)
 		   famfs_error_text(err, text, sizeof(text)));
 }
 
+/*
+ * A bad entry at the end is no reason for a predecessor to stop, nor for a successor:
+ * what comes before it is served, and it is tried again. Unless it was played before:
+ * then names that somebody uses would not be found.
+ */
+static int check_prefix(struct view *v, const struct famfs_error *fe, struct session_msg *msg)
+{
+	char text[FAMFS_ERROR_TEXT_MAX];
+	int err = v->fs->open_err;
+
+	famfs_error_text(fe, text, sizeof(text));
+	if (v->fs->played < v->state->played) {
+		session_say(msg, "%s; it was played before", text);
+		famfs_fs_free(v->fs);
+		v->fs = NULL;
+		return err;
+	}
+	v->play_err = err;
+	daemon_log(LOG_ERR, "log: cannot play: %s; keeping what was played before", text);
+	return 0;
+}
+
 /* A successor: is what was loaded, or could not be, still what is mounted? */
 static int check_loaded(struct view *v, int err, const struct famfs_error *fe,
 			struct session_msg *msg)
@@ -111,6 +133,8 @@ static int check_loaded(struct view *v, int err, const struct famfs_error *fe,
 		v->fs = NULL;
 		return -ESTALE;
 	}
+	if (!err && v->fs->open_err)
+		return check_prefix(v, fe, msg);
 	/* A superblock that is none any more is not the one that was mounted. */
 	return err && err != -EIO && err != -ENOMEM && fe->object == FAMFS_OBJ_SUPER ? -ESTALE
 										     : err;
@@ -126,6 +150,8 @@ int view_load(struct view *v, struct session_msg *msg)
 
 	if (v->params->recover)
 		flags |= FAMFS_OPEN_RECOVER;
+	if (v->state->ready)
+		flags |= FAMFS_OPEN_PREFIX;
 	view_media(v, &media);
 	err = famfs_fs_open(&media, flags, view_report, v, &v->fs, &fe);
 	if (err) {
@@ -232,6 +258,7 @@ void view_publish_from(struct view *v, uint64_t played)
 {
 	for (uint64_t i = played; i < v->fs->played; i++)
 		publish_one(v, i + FAMFS_NODEID_FIRST);
+	v->state->played = v->fs->played;
 }
 
 /* ---- playing ---- */
@@ -420,6 +447,10 @@ int view_refresh(struct view *v, bool handler)
 
 /* ---- telling the kernel ---- */
 
+/*
+ * What is mapped is unmapped, also where the kernel says -EBUSY since somebody has a page
+ * pinned, or reads: that ends with whoever does it, and the slots are dead.
+ */
 static void notify_all(struct view *v, struct session *s)
 {
 	/* All that there can be: a successor does not know how many its predecessor had. */

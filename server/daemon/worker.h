@@ -52,7 +52,7 @@ struct worker_params {
 };
 
 #define WORKER_STATE_MAGIC	0x66616d7362706664ULL
-#define WORKER_STATE_VERSION	2
+#define WORKER_STATE_VERSION	3
 
 /* In a memfd that the holder keeps. Written before READY, then only by one worker. */
 struct worker_state {
@@ -65,6 +65,7 @@ struct worker_state {
 	uint64_t log_len;
 	uint64_t alloc_unit;
 	uint64_t nr_slots;		/* of the log */
+	uint64_t played;		/* entries whose files are published */
 	int64_t mount_time;		/* s; time stamps of all inodes */
 	uint32_t master;		/* this host may append */
 	uint32_t starts;		/* of workers, this one included */

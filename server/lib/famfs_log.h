@@ -20,6 +20,8 @@
 #define FAMFS_OPEN_ALLOC   0x2U
 /* Go on past bad entries, counting them: for fsck alone, never to mount. */
 #define FAMFS_OPEN_SCAN	   0x4U
+/* A bad entry ends it as it ends a play: what comes before it is there, see open_err. */
+#define FAMFS_OPEN_PREFIX  0x8U
 
 struct famfs_fs {
 	/* Read-only for callers. */
@@ -34,6 +36,7 @@ struct famfs_fs {
 	uint64_t bad; /* with SCAN: bad entries, each reported */
 	bool recovered; /* RECOVER met a bad entry: must stay read-only */
 	struct famfs_error recovered_err; /* ... this one */
+	int open_err; /* with PREFIX: of the entry that was not played, then in *ret_err */
 
 	/* Private. */
 	struct famfs_media media;
@@ -48,7 +51,8 @@ struct famfs_fs {
  * @flags:	FAMFS_OPEN_*
  * @report:	called once per entry left out, or NULL
  *
- * Return: 0, or -errno with *ret_err set (-ENOMEM included).
+ * Return: 0, or -errno with *ret_err set (-ENOMEM included). With FAMFS_OPEN_PREFIX
+ * also 0 with (*ret_fs)->open_err and *ret_err set.
  */
 int famfs_fs_open(const struct famfs_media *media, unsigned int flags, famfs_report_fn report,
 		  void *report_ctx, struct famfs_fs **ret_fs, struct famfs_error *ret_err);

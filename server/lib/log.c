@@ -199,7 +199,11 @@ static int play_to(struct famfs_fs *fs, uint64_t end, struct famfs_error *ret_er
 	while (!err && fs->played < end) {
 		uint64_t n = end - fs->played;
 
-		err = play_batch(fs, buf, n < BATCH ? n : BATCH, ret_err);
+		n = n < BATCH ? n : BATCH;
+		err = play_batch(fs, buf, n, ret_err);
+		/* If some cannot be read, those before them perhaps can */
+		if (err == -EIO && n > 1)
+			err = play_batch(fs, buf, 1, ret_err);
 	}
 	free(buf);
 	return err < 0 ? err : 0;
@@ -306,6 +310,17 @@ static int open_parts(struct famfs_fs *fs, struct famfs_error *ret_err)
 	return err ? no_memory(&fs->media, err, ret_err) : 0;
 }
 
+static int open_play(struct famfs_fs *fs, struct famfs_error *ret_err)
+{
+	int err = famfs_fs_play(fs, ret_err);
+
+	if (!err || err == -ENOMEM || !(fs->flags & FAMFS_OPEN_PREFIX) ||
+	    ret_err->object != FAMFS_OBJ_ENTRY)
+		return err;
+	fs->open_err = err;
+	return 0;
+}
+
 int famfs_fs_open(const struct famfs_media *media, unsigned int flags, famfs_report_fn report_fn,
 		  void *report_ctx, struct famfs_fs **ret_fs, struct famfs_error *ret_err)
 {
@@ -322,7 +337,7 @@ int famfs_fs_open(const struct famfs_media *media, unsigned int flags, famfs_rep
 	if (!err)
 		err = open_parts(fs, ret_err);
 	if (!err)
-		err = famfs_fs_play(fs, ret_err);
+		err = open_play(fs, ret_err);
 	if (err) {
 		famfs_fs_free(fs);
 		return err;

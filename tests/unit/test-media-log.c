@@ -509,6 +509,60 @@ static void bad_entry_refuses_all_unless_recover(void **state)
 	famfs_fs_free(fs);
 }
 
+static void prefix_has_what_comes_before_a_bad_entry(void **state)
+{
+	struct rig *r = *state;
+	struct famfs_fs *fs;
+
+	three_entries(r);
+	slot(r, 1)->file.size ^= htole64(1);
+	fs = open_flags(r, FAMFS_OPEN_PREFIX);
+	assert_int_equal(fs->open_err, -EBADMSG);
+	assert_int_equal(r->e.index, 1);
+	assert_false(fs->recovered);
+	assert_int_equal(fs->played, 1);
+	assert_int_equal(find(fs, "d"), 2);
+	assert_int_equal(famfs_fs_play(fs, &r->e), -EBADMSG);
+	slot(r, 1)->file.size ^= htole64(1);
+	assert_int_equal(famfs_fs_play(fs, &r->e), 0);
+	assert_int_equal(fs->played, 3);
+	famfs_fs_free(fs);
+	fs = open_flags(r, FAMFS_OPEN_PREFIX);
+	assert_int_equal(fs->open_err, 0);
+	famfs_fs_free(fs);
+	/* What is wrong with the header is wrong with all */
+	log_header(r)->next_index = htole64(UINT64_MAX);
+	assert_int_not_equal(famfs_fs_open(&r->media, FAMFS_OPEN_PREFIX, NULL, NULL, &fs, &r->e),
+			     0);
+}
+
+static int poisoned_read(const struct famfs_media *m, uint64_t offset, void *buf, size_t len)
+{
+	uint64_t bad = FAMFS_SLOT_OFFSET(2);
+
+	if (offset <= bad && offset + len > bad)
+		return -EIO;
+	memcpy(buf, m->map + offset, len);
+	return 0;
+}
+
+static void entries_before_one_that_cannot_be_read_are_played(void **state)
+{
+	struct rig *r = *state;
+	struct famfs_fs *fs;
+
+	three_entries(r);
+	r->media.read = poisoned_read;
+	assert_int_equal(famfs_fs_open(&r->media, 0, NULL, NULL, &fs, &r->e), -EIO);
+	fs = open_flags(r, FAMFS_OPEN_PREFIX);
+	assert_int_equal(fs->open_err, -EIO);
+	assert_int_equal(r->e.index, 2);
+	assert_int_equal(fs->played, 2);
+	assert_int_equal(find(fs, "d/a"), 3);
+	assert_int_equal(find(fs, "d/b"), 0);
+	famfs_fs_free(fs);
+}
+
 static void scan_goes_on_past_bad_entries_and_counts_them(void **state)
 {
 	struct rig *r = *state;
@@ -1346,6 +1400,8 @@ int main(void)
 		TEST(append_plays_what_another_process_appended_first),
 		TEST(append_of_a_device_makes_it_usable),
 		TEST(bad_entry_refuses_all_unless_recover),
+		TEST(prefix_has_what_comes_before_a_bad_entry),
+		TEST(entries_before_one_that_cannot_be_read_are_played),
 		TEST(scan_goes_on_past_bad_entries_and_counts_them),
 		TEST(delete_refuses_and_invalid_is_left_out),
 		TEST(index_seen_before_the_entry_is_tried_again),

@@ -73,6 +73,42 @@ pid=$(worker)
 is "no mapping was asked of a server" "$(counter "$pid" upcall)" 0
 is "none was rejected" "$(rejects "$pid")" 0
 
+# An entry at the end of the log that is no good: another host's index, seen before its entry
+log() { python3 badlog.py "$M"/.meta/.log "$@" || bail "badlog.py $*"; }
+# replaced WHO: kill the worker; whether another one serves within 30 s
+replaced() {
+	last=$(starts)
+	killed
+	for ((j = 0; j < 300; j++)); do
+		now=$(starts)
+		[ -n "$now" ] && [ "$now" -gt "$last" ] && return
+		sleep 0.1
+	done
+	return 1
+}
+n=$(status log_played)
+at_least "entries were played" "$n" 11
+log index "$n" 1
+check "with a bad entry at its end a successor serves" replaced
+echo 2 > /proc/sys/vm/drop_caches
+check "and finds what came before" timeout 60 test -f "$M"/d/new
+at_least "and says so" "$(dmesg | grep -c 'log: cannot play: .*; keeping what was played before')" 1
+fails "nothing can be appended" - "" famfs creat -s 2m "$M"/d/late
+log index "$n" 0
+check "until it is repaired" famfs creat -s 2m "$M"/d/late
+
+# One that was played before: whoever does not know its file must not say that there is none
+log entry 4 1
+killed
+sleep 2
+timeout 1 test -f "$M"/d/f4 &
+load=$!
+log entry 4 1
+wait $load
+for ((j = 0; j < 600; j++)); do [ -n "$(starts)" ] && break; sleep 0.1; done
+check "a played entry that was bad for a while: served again" timeout 60 test -f "$M"/d/f4
+is "the same program" "$(programs)" 1
+
 # Unmounted while there is no worker
 killed
 check "umount without a worker" umount "$M"
