@@ -881,7 +881,9 @@ static int stop_unit(const char *instance)
 			   strerror(-err));
 		return 1;
 	}
-	daemon_log(LOG_NOTICE, "stop: unmounted %u mount(s)", mounts.count);
+	daemon_log(mounts.hidden ? LOG_WARNING : LOG_NOTICE,
+		   "stop: unmounted %u mount(s), left %u that something else is mounted over",
+		   mounts.count, mounts.hidden);
 	pfd.fd = pidfd_open((pid_t)strtol(main_pid, NULL, 10), 0);
 	if (pfd.fd < 0)
 		return 0;		/* that was all it waited for */

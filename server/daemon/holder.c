@@ -43,6 +43,8 @@
 #define BACKOFF_QUIET_MS 1000
 
 #define NOTIFY_MAX	4096
+#define NOTIFY_BATCH	64
+#define NOTIFY_QUEUE_MAX 4096	/* datagrams; more than net.unix.max_dgram_qlen is as a rule */
 
 struct stored {
 	char name[HOLD_NAME_MAX];
@@ -224,11 +226,17 @@ static void unmount_all(void)
 {
 	struct hold_mounts mounts;
 
-	if (holder.sb && !hold_find_mounts(holder.sb, true, &mounts) && mounts.count)
+	if (!holder.sb || hold_find_mounts(holder.sb, true, &mounts))
+		return;
+	if (mounts.count)
 		daemon_log(LOG_NOTICE,
 			   "holder: unmounted %u mount(s); open files are served "
 			   "until they are closed",
 			   mounts.count);
+	if (mounts.hidden)
+		daemon_log(LOG_WARNING,
+			   "holder: %u mount(s) left: something else is mounted over them",
+			   mounts.hidden);
 }
 
 static void stop(bool by_signal)
@@ -362,6 +370,13 @@ static bool notify_receive(void)
 	return true;
 }
 
+/* Strangers can keep it full, but not keep us from anything else. */
+static void notify_drain(unsigned int most)
+{
+	while (most-- && notify_receive())
+		;
+}
+
 static int notify_open(void)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -387,6 +402,7 @@ static int signals_open(void)
 {
 	sigset_t set;
 
+	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
@@ -407,8 +423,7 @@ static bool reap(int *ret_status)
 		if (pid != holder.worker)
 			continue;
 		/* What it stored before it died comes first. */
-		while (notify_receive())
-			;
+		notify_drain(NOTIFY_QUEUE_MAX);
 		if (worker_ended(status, ret_status))
 			return true;
 	}
@@ -455,8 +470,7 @@ static int run(void)
 		if (poll(pfd, 2, timeout_ms()) < 0 && errno != EINTR)
 			return 1;
 		if (pfd[1].revents)
-			while (notify_receive())
-				;
+			notify_drain(NOTIFY_BATCH);
 		if (pfd[0].revents && signals_act(&status))
 			return status;
 		if (!holder.worker && now_ms() >= holder.restart_ms)

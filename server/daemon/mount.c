@@ -22,6 +22,7 @@
 #include <getopt.h>
 #include <libmount/libmount.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -57,6 +58,9 @@
 #define UNIT_SUFFIX		".service"
 #define INSTANCE_MAX		80
 #define UNIT_MAX		(sizeof(UNIT_PREFIX UNIT_SUFFIX) + INSTANCE_MAX)
+
+#define UNIT_BUSY_MS		5000	/* while it ends after an umount */
+#define UNIT_BUSY_STEP_MS	100
 
 #define SUBTYPE			"famfs"
 #define FSTYPE			"fuse.famfs"
@@ -459,7 +463,8 @@ static int pass_fds(const struct mount_job *job)
 	snprintf(number, sizeof(number), "%d", (int)getpid());
 	setenv("LISTEN_PID", number, 1);
 	setenv("LISTEN_FDNAMES", names, 1);
-	return 0;
+	/* Nor what our caller left open: a lock, the end of a pipe */
+	return close_range(3 + (unsigned int)n, ~0U, CLOSE_RANGE_CLOEXEC) ? -errno : 0;
 }
 
 static void exec_holder(const struct mount_job *job)
@@ -644,6 +649,22 @@ static int setup_listen(const struct mount_job *job, char path[108])
 	return fd;
 }
 
+/* Is there still a mount of this device, with which the unit has to do? */
+static bool is_mounted(const struct mount_job *job)
+{
+	struct libmnt_table *table = mnt_new_table_from_file("/proc/self/mountinfo");
+	struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
+	struct libmnt_fs *fs;
+	bool found = false;
+
+	while (table && iter && !found && !mnt_table_next_fs(table, iter, &fs))
+		found = mnt_fs_match_fstype(fs, FSTYPE) &&
+			mnt_fs_streq_srcpath(fs, job->dev[0].path);
+	mnt_free_iter(iter);
+	mnt_unref_table(table);
+	return found;
+}
+
 /* Until the worker connects, or systemctl is done without that. */
 static int setup_accept(struct mount_job *job, int listening, struct session_msg *msg)
 {
@@ -652,6 +673,7 @@ static int setup_accept(struct mount_job *job, int listening, struct session_msg
 		{ .fd = pidfd_open(job->systemctl, 0), .events = POLLIN },
 	};
 	int status, fd = -1;
+	bool started;
 
 	while (poll(pfd, 2, -1) < 0 && errno == EINTR)
 		;
@@ -666,16 +688,17 @@ static int setup_accept(struct mount_job *job, int listening, struct session_msg
 	}
 	if (fd >= 0)
 		close(fd);
-	waitpid(job->systemctl, &status, 0);
+	started = waitpid(job->systemctl, &status, 0) > 0 && WIFEXITED(status) &&
+		  !WEXITSTATUS(status);
 	job->systemctl = 0;
-	if (WIFEXITED(status) && !WEXITSTATUS(status)) {
+	if (started) {
 		session_say(msg,
 			    "Device or resource busy: %s is active, and serves a mount of "
 			    "this device; umount -l waits for open files",
 			    job->unit);
 		return -EBUSY;
 	}
-	job->unit_is_ours = true;
+	/* Not ours: it may be on its way to serve somebody else's mount again */
 	session_say(msg,
 		    "systemctl start %s: failed; look at systemctl status %s, or mount with "
 		    "-o manager=holder",
@@ -701,15 +724,22 @@ static int send_fds(struct mount_job *job)
 static int start_unit(struct mount_job *job, struct session_msg *msg)
 {
 	char path[108];
-	int fd, err;
+	int fd, err, waited_ms = 0;
 
 	fd = setup_listen(job, path);
 	if (fd < 0) {
 		session_say(msg, "cannot listen for %s: %s", job->unit, strerror(-fd));
 		return fd;
 	}
-	job->systemctl = systemctl(job, "start");
-	err = job->systemctl < 0 ? -errno : setup_accept(job, fd, msg);
+	/* After an umount the unit takes a while to end, as with the holder */
+	for (;;) {
+		job->systemctl = systemctl(job, "start");
+		err = job->systemctl < 0 ? -errno : setup_accept(job, fd, msg);
+		if (err != -EBUSY || waited_ms >= UNIT_BUSY_MS || is_mounted(job))
+			break;
+		usleep(UNIT_BUSY_STEP_MS * 1000);
+		waited_ms += UNIT_BUSY_STEP_MS;
+	}
 	close(fd);
 	unlink(path);
 	if (!err && send_fds(job)) {
@@ -895,6 +925,8 @@ int main(int argc, char **argv)
 	struct session_msg msg = { 0 };
 	int err;
 
+	/* It survives exec if somebody ignores it, and then there is nothing to wait for */
+	signal(SIGCHLD, SIG_DFL);
 	job.program = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
 	err = parse_args(argc, argv, &job, &msg);
 	if (!err)

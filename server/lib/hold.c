@@ -257,15 +257,29 @@ int setup_recv(int sock, struct setup_message *ret, int *ret_fd)
 
 /* ---- mount table ---- */
 
+/* Does its path lead to it? If something else is mounted there, that is not ours. */
+static bool hold_is_on_top(struct libmnt_fs *fs)
+{
+	struct statx stx;
+
+	return !statx(AT_FDCWD, mnt_fs_get_target(fs),
+		      AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID,
+		      &stx) &&
+	       stx.stx_mnt_id == (uint64_t)mnt_fs_get_id(fs);
+}
+
 static void hold_see_mount(struct libmnt_fs *fs, bool umount, struct hold_mounts *ret)
 {
 	const char *options = mnt_fs_get_vfs_options(fs);
 
+	if (umount &&
+	    (!hold_is_on_top(fs) || umount2(mnt_fs_get_target(fs), MNT_DETACH | UMOUNT_NOFOLLOW))) {
+		ret->hidden++;
+		return;
+	}
 	ret->count++;
 	if (options && mnt_optstr_get_option(options, "ro", NULL, NULL) == 1)
 		ret->writable++;
-	if (umount)
-		umount2(mnt_fs_get_target(fs), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 int hold_find_mounts(dev_t sb, bool umount, struct hold_mounts *ret)

@@ -106,11 +106,12 @@ int setup_recv(int sock, struct setup_message *ret, int *ret_fd);
 struct hold_mounts {
 	unsigned int count;	/* mounts of the superblock in this namespace */
 	unsigned int writable;	/* of these */
+	unsigned int hidden;	/* not unmounted: something else is mounted over it */
 };
 
 /**
  * hold_find_mounts() - mounts of a superblock in this mount namespace
- * @umount: unmount each lazily
+ * @umount: unmount each lazily, and count those only
  */
 int hold_find_mounts(dev_t sb, bool umount, struct hold_mounts *ret);
 
