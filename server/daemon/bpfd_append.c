@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static _Thread_local sigjmp_buf append_jump;
 static _Thread_local volatile sig_atomic_t append_guard;
@@ -86,6 +87,28 @@ static int check(const struct view *v, struct session_msg *msg)
 	return 0;
 }
 
+/*
+ * sync(2) takes the right to write away from what is mapped. Once more, as long as no
+ * lock is held: header, and the slot that is next.
+ */
+static void populate(const struct view *v)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
+	uint64_t at[] = { FAMFS_LOG_OFFSET, FAMFS_SLOT_OFFSET(v->fs->played) };
+	uint64_t len[] = { sizeof(struct famfs_media_log_header),
+			   sizeof(struct famfs_media_entry) };
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t start = at[i] - FAMFS_LOG_OFFSET, end = start + len[i];
+
+		if (end > v->fs->super.log_len)
+			continue;
+		start &= ~page;
+		/* If it fails, so does the store */
+		madvise((char *)v->log_map + start, end - start, MADV_POPULATE_WRITE);
+	}
+}
+
 /* Under writer. */
 static int append(struct view *v, struct famfs_entry *entry, const struct famfs_layout *layout,
 		  struct session_msg *msg)
@@ -105,6 +128,7 @@ static int append(struct view *v, struct famfs_entry *entry, const struct famfs_
 		err = view_read_head(v, &head);
 	if (err)
 		return err;
+	populate(v);
 	memcpy(snapshot.super, head.super, sizeof(snapshot.super));
 	snapshot.log_map = v->log_map;
 	store.log = v->log_map;
