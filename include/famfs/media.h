@@ -232,7 +232,7 @@ FAMFS_ASSERT_SIZE(famfs_media_file, 520);
 FAMFS_ASSERT_SIZE(famfs_media_mkdir, 92);
 FAMFS_ASSERT_SIZE(famfs_media_add_daxdev, 32);
 
-/* Offsets from the start of the entry, as docs/media.md lists them. */
+/* Offsets from the start of the entry. */
 FAMFS_ASSERT_SIZE(famfs_media_entry, 544);
 FAMFS_ASSERT_AT(famfs_media_entry, seqnum, 0);
 FAMFS_ASSERT_AT(famfs_media_entry, type, 8);

@@ -217,7 +217,7 @@ static int session_device_failed(int err, const char *path, struct session_msg *
 	case ENXIO:
 		session_say(msg,
 			    "%s: DAX device is not bound to driver fsdev_dax: bind it, "
-			    "see docs/operations.md, Devices",
+			    "see docs/operations.md, Mounting",
 			    path);
 		break;
 	case EBUSY:

@@ -198,8 +198,9 @@ def compute(rows, given=(), quick=False):
                                            ("strips", "strips6", "6 strips", 96, 106)):
         found = [r for r in results.find(rows, variant="c", load="split", metric="obtain",
                                          params={"layout": layout, "access": "read"}) if "size" not in r["params"]]
-        b.within(f"c-obtain.{name}", f"instructions to obtain a mapping in c, {where}: no straw man; {PROTOTYPE_CLOCK} "
-                 "of it are added, which reading the clock took in the prototype and is taken off here",
+        b.within(f"c-obtain.{name}", f"instructions to obtain a mapping in c, {where}: check that the C variant is "
+                 f"as fast as the prototype; {PROTOTYPE_CLOCK} instructions for reading the clock, which the "
+                 "prototype's figure included, are added",
                  found[0]["value"] + PROTOTYPE_CLOCK if found else None, low, high)
     b.ratio("fault-4k.c", "4 KiB first touch, warm, bpf-array / c", f4, "c", "touch", 1.04, 1.02)
     b.ratio("fault-2m.c", "2 MiB first touch, warm, bpf-array / c", f2, "c", "touch", 1.04, 1.02)
