@@ -593,9 +593,10 @@ static int choose_manager(struct mount_job *job, struct session_msg *msg)
 	return 0;
 }
 
-static pid_t systemctl(const struct mount_job *job, const char *verb)
+/* Its output goes to out, or nowhere if that is -1. */
+static pid_t systemctl(const struct mount_job *job, const char *verb, const char *option, int out)
 {
-	char *argv[] = { "systemctl",	      (char *)verb,	 "--quiet",
+	char *argv[] = { "systemctl",	      (char *)verb,	 (char *)option,
 			 "--no-ask-password", (char *)job->unit, NULL };
 	pid_t pid = fork();
 	int null;
@@ -608,17 +609,37 @@ static pid_t systemctl(const struct mount_job *job, const char *verb)
 	if (null < 0)
 		_exit(126);
 	for (int fd = 0; fd < 3; fd++)
-		dup2(null, fd);
+		dup2(fd == 1 && out >= 0 ? out : null, fd);
 	execvp(argv[0], argv);
 	_exit(127);
 }
 
 static void systemctl_wait(const struct mount_job *job, const char *verb)
 {
-	pid_t pid = systemctl(job, verb);
+	pid_t pid = systemctl(job, verb, "--quiet", -1);
 
 	if (pid > 0)
 		waitpid(pid, NULL, 0);
+}
+
+/* Does nobody use it? Not if it waits to be started again, for somebody else's mount. */
+static bool unit_is_idle(const struct mount_job *job)
+{
+	char state[32] = "";
+	ssize_t n, got = 0;
+	int end[2];
+	pid_t pid;
+
+	if (pipe2(end, O_CLOEXEC))
+		return false;
+	pid = systemctl(job, "show", "--property=ActiveState", end[1]);
+	close(end[1]);
+	while ((n = read(end[0], state + got, sizeof(state) - 1 - (size_t)got)) > 0)
+		got += n;
+	close(end[0]);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	return !strcmp(state, "ActiveState=inactive\n") || !strcmp(state, "ActiveState=failed\n");
 }
 
 /* Return: the listening socket, or -errno. */
@@ -698,7 +719,6 @@ static int setup_accept(struct mount_job *job, int listening, struct session_msg
 			    job->unit);
 		return -EBUSY;
 	}
-	/* Not ours: it may be on its way to serve somebody else's mount again */
 	session_say(msg,
 		    "systemctl start %s: failed; look at systemctl status %s, or mount with "
 		    "-o manager=holder",
@@ -733,7 +753,8 @@ static int start_unit(struct mount_job *job, struct session_msg *msg)
 	}
 	/* After an umount the unit takes a while to end, as with the holder */
 	for (;;) {
-		job->systemctl = systemctl(job, "start");
+		job->unit_is_ours = unit_is_idle(job);
+		job->systemctl = systemctl(job, "start", "--quiet", -1);
 		err = job->systemctl < 0 ? -errno : setup_accept(job, fd, msg);
 		if (err != -EBUSY || waited_ms >= UNIT_BUSY_MS || is_mounted(job))
 			break;
