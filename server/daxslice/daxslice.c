@@ -445,6 +445,8 @@ static int server_run(struct server *s, bool bpf, int ready_fd)
 	sigaddset(&s->signals, SIGINT);
 	sigaddset(&s->signals, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
+	/* Somebody killed the parent: leave_terminal() says so */
+	signal(SIGPIPE, SIG_IGN);
 
 	err = server_start(s, bpf, &msg);
 	if (!err)
@@ -456,8 +458,10 @@ static int server_run(struct server *s, bool bpf, int ready_fd)
 	/* Or the mount would live for as long as we hold it. */
 	close(s->mnt_fd);
 	s->mnt_fd = -1;
-	if (ready_fd >= 0 && leave_terminal(ready_fd))
+	if (ready_fd >= 0 && leave_terminal(ready_fd)) {
+		umount2(s->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
 		return 1;
+	}
 
 	err = session_wait(s->session);
 	if (err)

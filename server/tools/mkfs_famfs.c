@@ -6,6 +6,7 @@
  * known to scripts (docs/tools.md lists the differences). Exit: 0 done, 1 usage
  * or not root, 2 any failure. Nothing stays mounted, whatever happens.
  */
+#include <blkid/blkid.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -188,9 +189,38 @@ static int refuse_same_device(const struct options *o)
 	return 0;
 }
 
+/*
+ * Is there something of another kind, as other mkfs tools ask? A character device cannot be
+ * read; of ours media says more. Before it is opened: then nothing of it is cached.
+ */
+static int refuse_other_content(const char *path)
+{
+	const char *name = NULL;
+	blkid_probe probe;
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st) || S_ISCHR(st.st_mode))
+		return 0;
+	probe = blkid_new_probe_from_filename(path);
+	if (!probe)
+		return 0; /* opening it will say what is wrong */
+	blkid_probe_enable_partitions(probe, true);
+	rc = blkid_do_safeprobe(probe);
+	if (!rc && blkid_probe_lookup_value(probe, "TYPE", &name, NULL))
+		blkid_probe_lookup_value(probe, "PTTYPE", &name, NULL);
+	if (!rc && name)
+		tool_error("%s holds %s; -f writes over it", path, name);
+	else if (rc == -2)
+		tool_error("%s holds several file systems; -f writes over them", path);
+	blkid_free_probe(probe);
+	return (!rc && name) || rc == -2 ? -EEXIST : 0;
+}
+
+/* The last first: its server was forked when the others were open, and keeps them so. */
 static void close_all(const struct options *o, struct target *t, bool ok)
 {
-	for (uint32_t i = 0; i < o->ndevs; i++)
+	for (uint32_t i = o->ndevs; i-- > 0;)
 		media_close(t->om[i], ok);
 }
 
@@ -202,6 +232,9 @@ static int open_all(const struct options *o, struct target *t)
 	t->mkfs.ndevs = o->ndevs;
 	t->mkfs.log_len = o->log_len;
 	for (uint32_t i = 0; i < o->ndevs; i++) {
+		rc = o->force ? 0 : refuse_other_content(o->path[i]);
+		if (rc)
+			return rc;
 		rc = media_open(o->path[i], o->media | MEDIA_WRITE, "mkfs", &t->om[i], msg,
 				sizeof(msg));
 		if (rc) {
@@ -256,12 +289,32 @@ static int kill_all(const struct options *o, struct target *t)
 	return 0;
 }
 
+/* What other mkfs tools wrote into the first 2 MiB would be found before ours. */
+static int wipe(const struct options *o, const struct target *t, uint32_t i)
+{
+	uint8_t *map = t->om[i]->map;
+	int rc = famfs_mkfs_kill(map, NULL, NULL);
+
+	if (!rc && t->om[i]->mapped >= FAMFS_SUPER_AREA) {
+		memset(map, 0, FAMFS_SUPER_AREA);
+		rc = famfs_flush_range(NULL, map, FAMFS_SUPER_AREA);
+	}
+	if (rc)
+		tool_error("cannot wipe %s: %s", o->path[i], strerror(-rc));
+	return rc;
+}
+
 static int write_all(const struct options *o, struct target *t)
 {
 	struct famfs_error err;
 	int rc;
 
 	famfs_mkfs_randomize(&t->mkfs);
+	for (uint32_t i = 0; i < o->ndevs; i++) {
+		rc = wipe(o, t, i);
+		if (rc)
+			return rc;
+	}
 	for (uint32_t i = 1; i < o->ndevs; i++) {
 		rc = famfs_mkfs_write_secondary(&t->mkfs, i, t->om[i]->map, NULL, NULL);
 		if (rc) {

@@ -77,6 +77,14 @@ fails "a block device has no driver to choose" 22 "no driver to choose" famfs de
 check "famfs dev list --json is JSON" bash -c 'famfs dev list --json | python3 -m json.tool'
 is "famfs dev list shows the three devices" "$(famfs dev list | wc -l)" 3
 
+# ---- what another mkfs made ----
+mkfs.ext4 -q -F "$BLOCK" || bail "mkfs.ext4"
+fails "a device with another file system is refused" 2 "holds ext4; -f writes over it" mkfs.famfs "$BLOCK"
+check "which is left alone" e2fsck -fn "$BLOCK"
+check "-f writes over it" mkfs.famfs -f "$BLOCK"
+is "and leaves nothing that can be taken for it" "$(blkid -p -o value -s TYPE "$BLOCK")" ""
+check "mkfs -f -k" mkfs.famfs -f -k "$BLOCK"
+
 # ---- mkfs: rows 1 to 6 of the smoke scripts' preparation ----
 for DEV in $CHAR "$BLOCK"; do
 	mkfs.famfs -f -k "$DEV" > /dev/null 2>&1
