@@ -85,8 +85,8 @@ struct famfs_log_store {
  * @entry:	index and, for ADD_DAXDEV, dd_index are filled in here
  *
  * Plays forward first. Refuses what its own reader would refuse or skip, a full
- * log (-ENOSPC), a log whose next_seqnum is not next_index (-EUCLEAN), and a
- * recovered file system (-EROFS). Stores the entry, flushes and fences, then
+ * log (-ENOSPC), a log whose next_seqnum is neither next_index nor one more (-EUCLEAN),
+ * and a recovered file system (-EROFS). Stores the entry, flushes and fences, then
  * the index words, flushes. On success the nodeid is entry->index + 2. After a
  * flush error the log must be taken for unknown: play again.
  */

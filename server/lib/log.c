@@ -380,7 +380,9 @@ static int check_writable(const struct famfs_fs *fs, const struct famfs_log_stor
 	if (fs->flags & FAMFS_OPEN_SCAN || store->len < fs->super.log_len)
 		return famfs_bad_hex(&at, -EINVAL, 0, "mapping", store->len,
 				     "0x%" PRIx64 " bytes, opened for writing", fs->super.log_len);
-	if (fs->header.next_seqnum != fs->header.next_index)
+	/* One more: an append ended between the two words. Nobody has seen its entry. */
+	if (fs->header.next_seqnum != fs->header.next_index &&
+	    fs->header.next_seqnum != fs->header.next_index + 1)
 		return famfs_bad_dec(&at, -EUCLEAN,
 				     offsetof(struct famfs_media_log_header, next_seqnum),
 				     "next_seqnum", fs->header.next_seqnum,

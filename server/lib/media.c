@@ -264,8 +264,23 @@ static int read_uuid(const char *path, uint8_t ret_uuid[FAMFS_UUID_LEN])
 	return 0;
 }
 
-/* Written beside and renamed, so that no reader ever sees half of it. */
-static int create_uuid(const char *path)
+/* A file system that names this host must not be more durable than its name. */
+static int sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	err = fsync(fd) && errno != EINVAL ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/*
+ * Written beside, so that no reader ever sees half of it, and linked: of two that make one
+ * at a time both take the first. One that is there but is none is replaced.
+ */
+static int create_uuid(const char *path, bool replace)
 {
 	char *dir, *slash, *tmp = NULL;
 	char text[UUID_STR_LEN + 1];
@@ -299,10 +314,14 @@ static int create_uuid(const char *path)
 	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fchmod(fd, 0444) || fsync(fd))
 		err = errno ? -errno : -EIO;
 	close(fd);
-	if (!err && rename(tmp, path))
+	if (!err && replace)
+		err = rename(tmp, path) ? -errno : 0;
+	else if (!err && link(tmp, path) && errno != EEXIST)
 		err = -errno;
-	if (err)
+	if (err || !replace)
 		unlink(tmp);
+	if (!err && slash && slash != dir)
+		err = sync_dir(dir);
 out:
 	free(tmp);
 	free(dir);
@@ -318,7 +337,7 @@ int famfs_system_uuid_get(const char *path, bool create, uint8_t ret_uuid[FAMFS_
 	err = read_uuid(path, ret_uuid);
 	if (!err || !create || (err != -ENOENT && err != -EUCLEAN))
 		return err;
-	err = create_uuid(path);
+	err = create_uuid(path, err == -EUCLEAN);
 	if (err)
 		return err;
 	return read_uuid(path, ret_uuid);

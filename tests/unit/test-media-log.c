@@ -409,7 +409,7 @@ static void append_fills_the_log_to_its_last_slot(void **state)
 
 static void append_refuses_a_log_with_index_words_apart(void **state)
 {
-	static const int64_t ahead[] = { 1, 5, -1 };
+	static const int64_t ahead[] = { 2, 5, -1 };
 	struct rig *r = *state;
 	struct famfs_entry e = dir_entry("e");
 	struct famfs_fs *fs;
@@ -424,6 +424,26 @@ static void append_refuses_a_log_with_index_words_apart(void **state)
 		assert_int_equal(find(fs, "d"), 2);
 		famfs_fs_free(fs);
 	}
+}
+
+static void append_does_again_what_was_interrupted_between_the_index_words(void **state)
+{
+	struct rig *r = *state;
+	struct famfs_entry e = dir_entry("e");
+	struct famfs_fs *fs;
+
+	make(r);
+	fs = open_fs(r);
+	add_dir(r, fs, "d");
+	log_header(r)->next_seqnum = htole64(2);
+	assert_int_equal(famfs_fs_append(fs, &r->store, &e, &r->e), 0);
+	assert_int_equal(e.index, 1);
+	assert_int_equal(le64toh(log_header(r)->next_index), 2);
+	assert_int_equal(le64toh(log_header(r)->next_seqnum), 2);
+	famfs_fs_free(fs);
+	fs = open_fs(r);
+	assert_int_equal(find(fs, "e"), 3);
+	famfs_fs_free(fs);
 }
 
 static void append_plays_what_another_process_appended_first(void **state)
@@ -1397,6 +1417,7 @@ int main(void)
 		TEST(append_refuses_what_play_would_leave_out),
 		TEST(append_fills_the_log_to_its_last_slot),
 		TEST(append_refuses_a_log_with_index_words_apart),
+		TEST(append_does_again_what_was_interrupted_between_the_index_words),
 		TEST(append_plays_what_another_process_appended_first),
 		TEST(append_of_a_device_makes_it_usable),
 		TEST(bad_entry_refuses_all_unless_recover),
