@@ -118,7 +118,8 @@ demo_golden() {
 			continue
 		fi
 		args+=(-m "${mem}G")
-		put_images "$dir" &
+		rm -f "$dir/no-images"
+		(trap 'touch "$dir/no-images"' EXIT; put_images "$dir"; trap - EXIT) &
 		boot "$dir" golden-first "${args[@]}"
 		wait $!
 		say ""

@@ -162,9 +162,12 @@ build() {
 	: > "$log"
 	nice make -C "$KSRC" O="$OBJ" ARCH=x86_64 -j"$JOBS" vmlinux > "$log" 2>&1 &
 	pid=$!
+	# In the background it does not get the ^C that ends us, and would keep the lock
+	trap 'kill "$pid" 2> /dev/null' EXIT
 	# How many there are is known from the last whole build
 	progress "kernel $FLAVOUR" "$(cat "$OBJ/.total" 2>/dev/null || echo "$objects")" "$log" '^  (CC|AS|LD|AR) ' "$pid"
-	wait "$pid" || { grep -nE 'error|Error' "$log" | head -n 20 >&2; die "the $FLAVOUR kernel does not build (log: $log)"; }
+	wait "$pid" || { trap - EXIT; grep -nE 'error|Error' "$log" | head -n 20 >&2; die "the $FLAVOUR kernel does not build (log: $log)"; }
+	trap - EXIT
 	# make may have asked Kconfig again
 	check_config
 	total=$(grep -cE '^  (CC|AS|LD|AR) ' "$log" || true)

@@ -15,7 +15,8 @@ build() {
 	mkdir -p "$OUT/o/lib" "$OUT/o/tool"
 	run_logged libbpf make -s -C "$SRC/tools/lib/bpf" O="$OUT/o/lib/" DESTDIR="$OUT" prefix=/usr -j"$JOBS" install
 	run_logged bpftool make -s -C "$SRC/tools/bpf/bpftool" O="$OUT/o/tool/" -j"$JOBS"
-	cp "$OUT/o/tool/bpftool" "$OUT/bpftool"
+	cp "$OUT/o/tool/bpftool" "$OUT/bpftool.tmp"
+	mv "$OUT/bpftool.tmp" "$OUT/bpftool"
 	rm -rf "$OUT/o"
 }
 

@@ -15,6 +15,15 @@ case ${1:-} in
 --*)	die "unknown option '$1': --quick or --full";;
 esac
 NAMES=("$@")
+for n in "${NAMES[@]}"; do
+	case $n in
+	unit | golden | lint | demo | bench | fuzz | vm)
+		[ $MODE != quick ] || [[ $n == unit || $n == golden ]] || die "'$n' is not for --quick" ;;
+	-*)	die "'$n': options come first" ;;
+	*)	compgen -G "$TOP/tests/vm/$n*/test.sh" > /dev/null || compgen -G "$TOP/tests/vm/*-$n*/test.sh" > /dev/null ||
+			die "'$n' is no test: unit, golden, lint, demo, bench, fuzz, vm, or (the start of) a directory of tests/vm" ;;
+	esac
+done
 export TEST_MODE=$MODE
 PASSED=0
 FAILED=0

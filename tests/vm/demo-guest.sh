@@ -351,7 +351,10 @@ get_images() {
 		echo "$n $(data_offset $n "$dev") $(size_of "$dev")" >> "$OUT/devices"
 	done
 	: > "$OUT/want-images"
-	until [ -e "$OUT/have-images" ]; do sleep 0.2; done
+	until [ -e "$OUT/have-images" ]; do
+		[ ! -e "$OUT/no-images" ] || die "the host cannot make the images"
+		sleep 0.2
+	done
 }
 
 # golden WAYS...: mount every image and verify its files
