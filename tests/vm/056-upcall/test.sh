@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=2G cpus=1 pmem=5G,5G kernel=ci timeout=1800 full
+# vm: mem=2G cpus=1 pmem=5G,5G kernel=ci timeout=1800
 # -o upcall: the same file system with mappings from the server, also across kills, with
 # few threads, and while the server is stopped.
 . ../lib.sh

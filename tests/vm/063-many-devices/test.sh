@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: mem=4G cpus=1 pmem=5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G kernel=ci timeout=900 full
+# vm: mem=4G cpus=1 pmem=5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G,5G kernel=ci timeout=900
 # 26 devices under one mount, a character device the first: by daxslice a file striped over all
 # of them, by famfs a file system over all of them. Each device is used, each byte is right,
 # and all are given back.
