@@ -8,6 +8,9 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
+# Of this checkout: another one may run its tests at the same time
+LOGS=$TOP/out/logs
+mkdir -p "$LOGS"
 MODE=normal
 case ${1:-} in
 --quick) MODE=quick; shift;;
