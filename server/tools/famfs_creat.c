@@ -25,6 +25,7 @@ struct job {
 	const char *path;
 	uint64_t size; /* 0: not given */
 	uint32_t seed; /* 0: do not fill */
+	dev_t dev; /* of the file system that it is in */
 	int rc;
 };
 
@@ -245,7 +246,7 @@ static int ask_server(const struct options *o, const struct job *job, const stru
 	return rc;
 }
 
-static int create(const struct options *o, const struct job *job)
+static int create(const struct options *o, struct job *job)
 {
 	char rel[FAMFS_PATH_LEN], msg[TOOL_MSG_MAX];
 	size_t len = strlen(job->path);
@@ -264,6 +265,7 @@ static int create(const struct options *o, const struct job *job)
 		tool_error("%s", msg);
 		return rc;
 	}
+	job->dev = fs.dev;
 	if (!p.missing[0])
 		return check_existing(job, &p);
 	if (p.missing_parts > 1) {
@@ -290,11 +292,18 @@ static int create(const struct options *o, const struct job *job)
 static int fill(struct job *job)
 {
 	struct filemap m;
+	struct stat st;
 	int rc;
 
 	rc = filemap_open(job->path, true, &m);
 	if (rc)
 		return rc;
+	/* Whoever owns a directory on the way may have put a link in its place */
+	if (fstat(m.fd, &st) || st.st_dev != job->dev) {
+		tool_error("%s is not in the file system any more that it was made in", job->path);
+		filemap_close(&m);
+		return -EXDEV;
+	}
 	pattern_fill(m.p, m.len, job->seed);
 	rc = famfs_flush_range(NULL, m.p, m.len);
 	if (rc)
